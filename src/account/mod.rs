@@ -1,0 +1,1 @@
+//! One unlocked account as a machine: fold, change, views, search.

@@ -1,0 +1,1 @@
+//! One table of options, and what is made of it.

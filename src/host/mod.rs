@@ -1,0 +1,1 @@
+//! The real world: files, sockets, TLS, clock, entropy, the journal thread, sled.

@@ -1,0 +1,1 @@
+//! IMAP as a machine: grammar, session state, responses, sequence views.

@@ -1,0 +1,1 @@
+//! The formats of mail, pure: addresses, headers, MIME structure, dates.

@@ -1,0 +1,1 @@
+//! Role: seal and store, account tasks, IMAP sessions.

@@ -1,0 +1,1 @@
+//! The manual, compiled with the code.

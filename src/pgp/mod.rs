@@ -1,0 +1,1 @@
+//! OpenPGP: certificates, seal, open. The only room that names Sequoia.

@@ -1,0 +1,1 @@
+//! Role: receive and submit mail.

@@ -1,0 +1,1 @@
+//! SASL mechanisms: opaque bytes for smtp and imap.

@@ -1,0 +1,1 @@
+//! Wires configuration, host and roles.

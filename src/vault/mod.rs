@@ -1,0 +1,1 @@
+//! Slots, the account master key and the KDF; makes the `Unlocked` witness.
