@@ -7,6 +7,7 @@ broken literals, IDLE, the order of responses).
 import re
 import socket
 import ssl
+import time
 
 
 class ImapError(Exception):
@@ -116,6 +117,7 @@ class Imap:
                     out["PERMANENTFLAGS"] = found.group(1).split()
             if response[1] == b"FLAGS":
                 out["FLAGS"] = [text(flag) for flag in response[2]]
+        self.exists = out["EXISTS"]
         return out
 
     def fetch(self, which, items, uid=True):
@@ -142,9 +144,10 @@ class Imap:
 
     def wait_exists(self, count, seconds=30):
         """NOOPs until the mailbox shows `count` messages."""
-        import time
         end = time.monotonic() + seconds
-        seen = getattr(self, "exists", 0)
+        seen = self.exists
+        if seen >= count:
+            return seen
         while time.monotonic() < end:
             for response in self.ok("NOOP"):
                 if len(response) == 3 and response[2] == b"EXISTS":

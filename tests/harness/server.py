@@ -4,7 +4,7 @@
         server.smtp(); server.imap()          # connections
         server.kill(); server.start()         # on the same directory
 
-The binary is $POSTSEAL, else target/debug/postseal. What the server prints goes to `server.log_path`,
+The binary is $POSTSEAL, else target/debug/postseal. What the server prints goes to `log_path`,
 which lies beside its directory and not in it.
 """
 
@@ -262,3 +262,7 @@ def peer(name):
             if os.path.exists(path):
                 return path
     return name
+
+
+if os.environ.get("POSTSEAL") == "dovecot":
+    from dovecot import Dovecot as Server  # noqa: F811  (a test of the tests)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Cuts the power of a server at work, again and again on the same disk, and reads all back by IMAP.
 
-    tests/power/cuts.py                          25 cuts by file-system stop, 10 with the drive's cache
-    tests/power/cuts.py --cuts 1000 --seed 7     the campaign: that many on each kind of disk
+    tests/power/cuts.py                        25 cuts by file-system stop, 10 of a drive's cache
+    tests/power/cuts.py --cuts 1000 --seed 7   the campaign: that many on each kind of disk
 
 Acknowledgements are noted on another disk. What is compared stands in tests/harness/load.py.
 """
