@@ -20,9 +20,7 @@ pub const MAILBOXES_MAX: usize = 5_000;
 pub const SUBSCRIPTIONS_MAX: usize = 2 * MAILBOXES_MAX;
 
 /// A mailbox's number within its account: stable through renames, never used again.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MailboxId(pub u32);
 
 /// What a mailbox is for (RFC 6154 §2).

@@ -50,10 +50,9 @@ impl Flags {
     pub fn changed(self, mode: FlagMode, with: Flags) -> Flags {
         match mode {
             FlagMode::Replace => with,
-            FlagMode::Add => Flags {
-                system: self.system | with.system,
-                keywords: self.keywords | with.keywords,
-            },
+            FlagMode::Add => {
+                Flags { system: self.system | with.system, keywords: self.keywords | with.keywords }
+            }
             FlagMode::Remove => Flags {
                 system: self.system & !with.system,
                 keywords: self.keywords & !with.keywords,

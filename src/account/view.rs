@@ -426,11 +426,13 @@ impl<'a> Cursor<'a> {
         if self.within != 0 || other.within != 0 || !Arc::ptr_eq(mine, theirs) {
             return false;
         }
-        let rows = mine.rows.len() as u32;
-        for cursor in [self, other] {
-            cursor.page += 1;
-            cursor.index += rows;
-        }
+        self.step_page();
+        other.step_page();
         true
+    }
+
+    fn step_page(&mut self) {
+        self.index += self.pages.pages[self.page].rows.len() as u32;
+        self.page += 1;
     }
 }
