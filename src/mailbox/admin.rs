@@ -6,8 +6,8 @@
 //! INBOX, sealed like any arrival, without secrets in it.
 
 use crate::base::ids::AccountNumber;
-use crate::base::secret::SecretBytes;
 use crate::mail::Address;
+use crate::vault::GeneratedSecret;
 
 /// A new account.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Added {
     /// Its address in the canonical form.
     pub address: Address,
     /// Its recovery code, to be shown once.
-    pub recovery_code: SecretBytes,
+    pub recovery_code: GeneratedSecret,
 }
 
 /// One account in a list.
@@ -63,6 +63,10 @@ pub enum AdminError {
     BadCredential,
     /// The new password is too short, too common, or has octets that no password may have.
     BadPassword,
+    /// The label is above 64 octets or has control characters.
+    BadLabel,
+    /// All app passwords that an account may have are taken.
+    TooManySlots,
     /// The hours asked for are more than the configuration allows.
     TooLong,
     /// The account's file does not verify.
@@ -79,6 +83,8 @@ impl std::fmt::Display for AdminError {
             AdminError::Exists => "the account exists already",
             AdminError::BadCredential => "the credential is wrong or may not do this",
             AdminError::BadPassword => "the new password cannot be used (12 characters at least)",
+            AdminError::BadLabel => "the label is too long or has control characters",
+            AdminError::TooManySlots => "the account has as many app passwords as it may have",
             AdminError::TooLong => "more hours than the configuration allows",
             AdminError::Damaged => "the account's file does not verify; see the log",
             AdminError::TryLater => "it cannot be done now; nothing was changed",

@@ -19,10 +19,13 @@
 //! Everything answers [`Locked`] from that moment. The driver says BYE at the next point between two
 //! responses and drops its handle, its views and its bodies: only then are the rows' keys gone too.
 
-use crate::account::{Catalog, Command, MailboxId, MailboxView, Outcome, Refusal, Row};
+use super::board::Version;
+use crate::account::{Catalog, Command, FlagNames, MailboxId, MailboxView, Outcome, Refusal, Row};
+use crate::base::clock::UnixTime;
 use crate::base::ids::AccountNumber;
 use crate::base::secret::SecretBytes;
 use crate::store::ArrivalRecord;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -30,13 +33,17 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct AccountHandle {}
 
-/// Which state of the account was published last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Version {
-    /// Grows by one with each publication.
-    pub number: u64,
-    /// The account was locked; nothing will be published any more.
-    pub locked: bool,
+/// A message to be filed by APPEND.
+#[derive(Debug)]
+pub struct Append {
+    /// The name of the mailbox that it goes to.
+    pub mailbox: String,
+    /// Its flags.
+    pub flags: FlagNames,
+    /// Its INTERNALDATE; `None` for now.
+    pub received: Option<UnixTime>,
+    /// Its octets.
+    pub message: Vec<u8>,
 }
 
 /// Why a change was not made. Nothing of it was.
@@ -57,7 +64,9 @@ pub enum ApplyError {
 pub enum ReadError {
     /// The account is locked.
     Locked,
-    /// The stored message is damaged or was erased.
+    /// Another session has expunged the message and its octets are gone.
+    Erased,
+    /// The stored message is not what was written.
     Damaged,
     /// The disk cannot be read now.
     Unavailable,
@@ -91,6 +100,20 @@ impl AccountHandle {
         todo!()
     }
 
+    /// Seals a message and files it. It is durable, and in the published views, when this returns.
+    /// Ask [`Catalog::by_name`] first, so that a literal is not read for a mailbox that is not there.
+    pub async fn append(&self, append: Append) -> Result<Outcome, ApplyError> {
+        let _ = append;
+        todo!()
+    }
+
+    /// Claims messages as recent for this session (`\\Recent`, RFC 3501 §2.3.2): the UIDs that no
+    /// session has been told of. For SELECT, not for EXAMINE.
+    pub async fn claim_recent(&self, mailbox: MailboxId) -> Result<Range<u32>, Locked> {
+        let _ = mailbox;
+        todo!()
+    }
+
     /// Runs `work` where it may block, under the limit of the machine's cores: the place for
     /// [`AccountHandle::card_now`], [`AccountHandle::body_now`] and for rendering and searching.
     /// Give it at most 256 rows or one large body at a time.
@@ -102,8 +125,9 @@ impl AccountHandle {
         todo!()
     }
 
-    /// The arrival record of a message: headers, envelope, structure, size. Reads one head from the
-    /// disk and opens it (symmetric). May block.
+    /// The arrival record of a message: headers, envelope, structure, size; complete (what was too
+    /// large for the record is derived from the body). Reads one head from the disk and opens it
+    /// (symmetric). May block.
     pub fn card_now(&self, row: &Row) -> Result<ArrivalRecord, ReadError> {
         let _ = row;
         todo!()

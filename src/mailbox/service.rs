@@ -5,7 +5,6 @@ use super::handle::AccountHandle;
 use super::options::Options;
 use crate::base::BoxFuture;
 use crate::base::clock::Clock;
-use crate::base::crypto::Key;
 use crate::base::disk::Disk;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
@@ -15,6 +14,7 @@ use crate::mail::Address;
 use crate::seams::{AuthRequest, AuthVerdict, Authenticate};
 use crate::seams::{Deliver, DeliverError, Delivery, RecipientVerdict};
 use crate::store;
+use crate::vault::{GeneratedSecret, ServerKeys};
 use std::sync::Arc;
 
 /// What the role is made of.
@@ -29,10 +29,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Where events go.
     pub events: Log,
-    /// The server's journal key: account files carry a MAC under it.
-    pub journal_key: Key,
-    /// The optional pepper of chosen passwords; never in the data directory.
-    pub pepper: Option<SecretBytes>,
+    /// The server's keys from outside the data directory, with the cost of a chosen password.
+    pub keys: Arc<ServerKeys>,
     /// What the administrator set.
     pub options: Options,
 }
@@ -121,7 +119,7 @@ impl Mailboxes {
         address: &str,
         credential: SecretBytes,
         new_password: SecretBytes,
-    ) -> Result<SecretBytes, AdminError> {
+    ) -> Result<GeneratedSecret, AdminError> {
         let _ = (address, credential, new_password);
         todo!()
     }
@@ -131,23 +129,26 @@ impl Mailboxes {
         &self,
         address: &str,
         credential: SecretBytes,
-    ) -> Result<SecretBytes, AdminError> {
+    ) -> Result<GeneratedSecret, AdminError> {
         let _ = (address, credential);
         todo!()
     }
 
-    /// Draws an app password, to be shown once. With `unlocks` false it logs in but opens nothing.
+    /// Draws an app password, to be shown once, with a label of at most 64 octets. With `unlocks`
+    /// false it logs in but opens nothing.
     pub async fn app_password(
         &self,
         address: &str,
         credential: SecretBytes,
+        label: &str,
         unlocks: bool,
-    ) -> Result<SecretBytes, AdminError> {
-        let _ = (address, credential, unlocks);
+    ) -> Result<GeneratedSecret, AdminError> {
+        let _ = (address, credential, label, unlocks);
         todo!()
     }
 
-    /// Ends `lock` and, with `hours`, keeps the account unlocked for so long, sessions or not.
+    /// Ends `lock`, opens the account and keeps it open for `hours` (else for the absolute limit of
+    /// the configuration), sessions or not. While it lasts, login-only credentials may read too.
     pub async fn unlock(
         &self,
         address: &str,
