@@ -43,6 +43,9 @@ enum Verb {
     AppPassword {
         #[command(flatten)]
         address: Address,
+        /// Which program or device it is for; kept sealed
+        #[arg(long, default_value = "")]
+        label: String,
         /// It logs in but opens no mail: `unlock` does
         #[arg(long)]
         no_unlock: bool,
@@ -97,9 +100,10 @@ fn request(verb: &Verb, asker: &Asker) -> Result<Request, Failure> {
             credential: asker.ask(now)?,
             new_password: asker.new_password()?,
         },
-        Verb::AppPassword { address: who, no_unlock } => Request::AccountAppPassword {
+        Verb::AppPassword { address: who, label, no_unlock } => Request::AccountAppPassword {
             address: address(who),
             credential: asker.ask(now)?,
+            label: label.clone(),
             unlocks: !no_unlock,
         },
         Verb::Recovery(who) => {

@@ -11,12 +11,13 @@
 //! # Standards
 //! TOML 1.0. Host names after RFC 1123 §2.1, mail domains after RFC 5321 §4.1.2.
 
+pub mod convert;
 mod parse;
 pub mod reference;
 mod review;
 pub mod table;
 pub mod values;
 
-pub use parse::{Invalid, Problem, parse};
+pub use parse::{CONFIG_BYTES_MAX, Invalid, Problem, parse};
 pub use review::{Remark, Weight, review};
 pub use table::Config;

@@ -70,8 +70,25 @@ fn listeners(config: &Config) -> Vec<Remark> {
     remarks
 }
 
-fn limits(_config: &Config) -> Vec<Remark> {
-    Vec::new()
+/// What the standards ask for, and what would refuse all mail.
+fn limits(config: &Config) -> Vec<Remark> {
+    let smtp = &config.smtp;
+    let mut remarks = Vec::new();
+    if smtp.message_size.0 > smtp.memory.0 {
+        let text = "is less than smtp.message_size, so that the largest messages never get in";
+        remarks.push(error("smtp.memory", text));
+    }
+    // RFC 5321 §4.5.3.1.7: 64 KiB at the very least.
+    if smtp.message_size.0 < 64 << 10 {
+        remarks.push(error("smtp.message_size", "at least 64 KiB (RFC 5321 §4.5.3.1.7)"));
+    }
+    if smtp.recipients < 100 {
+        remarks.push(warning("smtp.recipients", "fewer than the 100 of RFC 5321 §4.5.3.1.8"));
+    }
+    if smtp.command_timeout.as_secs() < 300 {
+        remarks.push(warning("smtp.command_timeout", "below the 5 min of RFC 5321 §4.5.3.2.7"));
+    }
+    remarks
 }
 
 fn mail(config: &Config) -> Vec<Remark> {

@@ -155,11 +155,11 @@ options! {
             "A file with 64 hex digits that enter every slow password derivation. With it a stolen data directory cannot be tried against guessed passwords; if it is lost, only recovery codes open.";
     }
     mail: Mail "Whose mail is accepted." {
-        domains: Vec<DomainName> = Required(r#"["example.org"]"#), Reload,
+        domains: Vec<DomainName> = Required(r#"["example.org"]"#), Restart,
             "The domains whose addresses live here. Mail to any other domain is refused, for this server does not relay.";
         aliases: Option<FilePath> = Default(r#""""#), Reload,
             "A text file with lines `alias: address, address`; an alias without domain holds in every domain. Each target must be an account here.";
-        postmaster: String = Default(r#""""#), Reload,
+        postmaster: String = Default(r#""""#), Restart,
             "The account that gets what is sent to postmaster, which is always accepted. When empty, an alias or account of that name must exist.";
         recipient_delimiter: Delimiter = Default(r#""+""#), Reload,
             "What separates a name from its detail, as in alice+lists@example.org. Mail with a detail goes to the account of the name.";
@@ -181,6 +181,56 @@ options! {
             "A PEM file with the server's certificate first and then its chain. It is read again at each reload.";
         key: FilePath = Required(r#""/etc/postseal/privkey.pem""#), Reload,
             "A PEM file with the certificate's private key (PKCS#8, SEC1 or PKCS#1). Only the server's user should be able to read it.";
+    }
+    smtp: Smtp "How much SMTP sessions may use; what is beyond is told to try again later." {
+        message_size: Size = Default(r#""50 MiB""#), Reload,
+            "The largest message that is taken, announced by SIZE (RFC 1870). Larger ones are refused with 552.";
+        memory: Size = Default(r#""512 MiB""#), Restart,
+            "Octets of messages that may be in memory at once, over all sessions. What does not fit is answered with 452 before it is read.";
+        recipients: u32 = Default("100"), Reload,
+            "Recipients of one message. RFC 5321 §4.5.3.1.8 asks for at least 100.";
+        hops: u32 = Default("50"), Reload,
+            "Received fields that a message may have before it counts as a loop. RFC 5321 §6.3 wants a large number, and Postfix takes 50.";
+        sessions: u32 = Default("1000"), Reload,
+            "Sessions at once on all SMTP listeners together. More are answered with 421.";
+        sessions_per_network: u32 = Default("50"), Reload,
+            "Sessions at once from one network, a /24 of IPv4 or a /48 of IPv6. The machine itself is not counted.";
+        connections_per_minute: u32 = Default("240"), Reload,
+            "New connections from one network within a minute. More are answered with 421.";
+        command_timeout: Duration = Default(r#""5 min""#), Reload,
+            "How long to wait for a command. RFC 5321 §4.5.3.2.7 asks for at least five minutes.";
+        data_timeout: Duration = Default(r#""3 min""#), Reload,
+            "How long to wait for the next piece of a message. RFC 5321 §4.5.3.2.5 asks for three minutes.";
+        message_timeout: Duration = Default(r#""1 h""#), Reload,
+            "How long one message may take as a whole. It bounds senders that drip.";
+    }
+    imap: Imap "How much IMAP sessions may use." {
+        sessions: u32 = Default("5000"), Reload,
+            "Sessions at once on each of the two kinds of IMAP listener. More are turned away with BYE.";
+        sessions_per_network: u32 = Default("200"), Reload,
+            "Sessions at once from one network, a /24 of IPv4 or a /48 of IPv6. A mail program opens up to five for each account.";
+        body_cache: Size = Default(r#""64 MiB""#), Restart,
+            "Octets of opened messages that one session keeps, so that a large one that is fetched in pieces is opened once. At least one message is always kept.";
+    }
+    accounts: Accounts "How much one account may hold; beyond it mail for it is answered with 452." {
+        size: Size = Default(r#""20 GiB""#), Restart,
+            "Sealed octets of one account in the journal, mail that waits included. Sealing adds some 3 KiB and up to an eighth to each message.";
+        waiting: u32 = Default("1000000"), Restart,
+            "Messages that may wait for their owner's next unlock. Each costs its owner a fifth of a millisecond then.";
+    }
+    unlock: Unlock "How long an account's keys stay in memory. While they do, the server can read its mail." {
+        grace: Duration = Default(r#""5 min""#), Restart,
+            "How long after the last session has ended. It spares clients that come back each minute the full way in.";
+        longest: Duration = Default(r#""12 h""#), Restart,
+            "How long at most, sessions or not. Then every session is ended, and the next login opens anew.";
+        by_command: Duration = Default(r#""7 d""#), Restart,
+            "The longest that `postseal account unlock --hours` may ask for. It is for owners whose mail program logs in but opens nothing.";
+    }
+    login: Login "The slow derivation that makes guessing passwords dear: 64 MiB and a tenth of a second each." {
+        derivations: u32 = Default("2"), Restart,
+            "Derivations that run at once, 64 MiB each. More than the machine has cores brings nothing.";
+        waiting: u32 = Default("256"), Restart,
+            "Logins that may wait for their derivation, fairly by network and account. Beyond it the answer is to try later.";
     }
     log: Log "What is reported, one JSON object a line. Subjects, bodies and secrets never are." {
         level: LogLevel = Default(r#""info""#), Reload,

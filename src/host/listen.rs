@@ -42,6 +42,13 @@ impl Kind {
     }
 }
 
+/// Whether binding failed because this machine has no such address family or address at all.
+pub fn is_missing_family(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let missing = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|raw| missing.iter().any(|errno| errno.raw_os_error() == raw))
+}
+
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {

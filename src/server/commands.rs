@@ -6,9 +6,10 @@
 use super::protocol::{AccountLine, Answer, Request, Text};
 use crate::base::secret::SecretBytes;
 use crate::mailbox::{AdminError, Line, Mailboxes, State};
+use crate::vault::GeneratedSecret;
 
-/// Carries out an account verb; `None` for what is not one.
-pub async fn account(mailboxes: &Mailboxes, request: Request) -> Option<Answer> {
+/// Carries out an account verb.
+pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
     use Request as R;
     let answer = match request {
         R::AccountAdd { address, password } => mailboxes
@@ -24,8 +25,8 @@ pub async fn account(mailboxes: &Mailboxes, request: Request) -> Option<Answer> 
             .rekey(&address, credential.0, new_password.0)
             .await
             .map(|code| secret("recovery code", code)),
-        R::AccountAppPassword { address, credential, unlocks } => mailboxes
-            .app_password(&address, credential.0, unlocks)
+        R::AccountAppPassword { address, credential, label, unlocks } => mailboxes
+            .app_password(&address, credential.0, &label, unlocks)
             .await
             .map(|password| secret("app password", password)),
         R::AccountRecovery { address, credential } => mailboxes
@@ -36,9 +37,10 @@ pub async fn account(mailboxes: &Mailboxes, request: Request) -> Option<Answer> 
             mailboxes.unlock(&address, credential.0, hours).await.map(done)
         }
         R::AccountLock { address } => mailboxes.lock(&address).await.map(done),
-        R::Status {} | R::Reload {} => return None,
+        // These two are the server's own and never come here.
+        R::Status {} | R::Reload {} => Ok(Answer::Done {}),
     };
-    Some(answer.unwrap_or_else(failed))
+    answer.unwrap_or_else(failed)
 }
 
 fn done((): ()) -> Answer {
@@ -49,8 +51,9 @@ fn failed(error: AdminError) -> Answer {
     Answer::Failed { error: error.to_string() }
 }
 
-fn secret(what: &str, secret: SecretBytes) -> Answer {
-    Answer::Secret { what: what.into(), secret: Text(secret) }
+fn secret(what: &str, secret: GeneratedSecret) -> Answer {
+    let text = SecretBytes::new(secret.expose().as_bytes().to_vec());
+    Answer::Secret { what: what.into(), secret: Text(text) }
 }
 
 fn listed(lines: Vec<Line>) -> Answer {

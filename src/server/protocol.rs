@@ -51,6 +51,8 @@ pub enum Request {
         address: String,
         /// What opens now.
         credential: Text,
+        /// What it is for, in the owner's words; kept sealed.
+        label: String,
         /// Whether it opens the mail or only logs in.
         unlocks: bool,
     },
