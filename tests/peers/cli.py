@@ -83,7 +83,8 @@ def _():
         text = file.read()
     with open(path, "w", encoding="utf-8") as file:
         file.write(text.replace("hostname", "hostnam", 1))
-    done = subprocess.run([server.binary, "check", "--config", path], capture_output=True, text=True)
+    done = subprocess.run([server.binary, "check", "--config", path], capture_output=True,
+                          text=True)
     words = done.stdout + done.stderr
     assert done.returncode != 0, "a wrong file passes"
     line = text.splitlines().index(next(l for l in text.splitlines() if "hostname" in l)) + 1

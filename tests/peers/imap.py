@@ -202,7 +202,7 @@ def _():
     client.logout()
 
 
-@check("imap: FETCH: UID first, macros, sections, partial, header fields, MIME parts, BODYSTRUCTURE")
+@check("imap: FETCH: UID first, macros, sections, partial, header fields, parts, BODYSTRUCTURE")
 def _():
     client = fresh("fetch")
     data = mails.multipart("fetch-multi")
