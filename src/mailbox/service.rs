@@ -110,6 +110,11 @@ impl Mailboxes {
         }
     }
 
+    /// Slow key derivations since the start, for reports.
+    pub fn slow_derivations(&self) -> u64 {
+        self.0.kdf.turns()
+    }
+
     /// Locks all accounts (the end of the server): tasks finish what they do, keys are zeroed.
     pub async fn close(&self) {
         self.0.registry.lock_all(Why::Shutdown).await
