@@ -37,6 +37,8 @@ mod kdf_queue;
 mod keys;
 mod login;
 mod passphrase;
+mod sealed;
+mod slot;
 
 pub use authority::{
     Created, Denied, DenyReason, IndexRekey, Party, Rekeyed, Scope, SlotAuthority, SlotInfo, create,
