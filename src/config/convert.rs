@@ -1,5 +1,5 @@
-//! From the typed configuration to each room's own options. The rooms define theirs; nothing but this
-//! file knows both sides.
+//! From the typed configuration to each room's own options. The rooms define theirs; nothing but
+//! this file knows both sides.
 
 use super::Config;
 use super::values::{LogAddresses, LogDestination, LogLevel};

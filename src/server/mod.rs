@@ -33,7 +33,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-/// Threads for work that blocks: reads of the disk and slow key derivations, each bounded elsewhere.
+/// Threads for work that blocks: reads of the disk and slow key derivations, each bounded
+/// elsewhere.
 const BLOCKING_THREADS_MAX: usize = 64;
 
 /// A server that was started: everything is open and bound.

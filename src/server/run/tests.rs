@@ -37,7 +37,8 @@ impl Site {
 
     fn configure(&self, more: &str) {
         let text = format!(
-            "[server]\nhostname = \"localhost\"\ndata_dir = \"data\"\ncontrol_socket = \"control\"\n\
+            "[server]\nhostname = \"localhost\"\ndata_dir = \"data\"\n\
+             control_socket = \"control\"\n\
              drain = \"1 s\"\n[keys]\njournal = \"keys/journal.key\"\n\
              [mail]\ndomains = [\"example.test\"]\n\
              [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = []\nsubmissions = []\n\
