@@ -76,10 +76,10 @@ pub enum ArrivalError {
     NotAuthentic,
     /// It is authentic and yet no record: a newer version, or hostile.
     Malformed,
-    /// The message is larger than 4 GiB.
+    /// The message is larger than can be sealed (3 GiB).
     TooLarge,
     /// The OpenPGP library failed.
-    Library(SealError),
+    Library,
 }
 
 impl std::fmt::Display for ArrivalError {
@@ -87,8 +87,8 @@ impl std::fmt::Display for ArrivalError {
         f.write_str(match self {
             ArrivalError::NotAuthentic => "the arrival record was altered or is another message's",
             ArrivalError::Malformed => "the arrival record is malformed or of a newer version",
-            ArrivalError::TooLarge => "the message is larger than 4 GiB",
-            ArrivalError::Library(_) => "the message could not be sealed",
+            ArrivalError::TooLarge => "the message is larger than 3 GiB",
+            ArrivalError::Library => "the message could not be sealed",
         })
     }
 }
@@ -163,7 +163,10 @@ pub fn seal(
     record: &ArrivalRecord,
     entropy: &dyn Entropy,
 ) -> Result<SealedArrival, ArrivalError> {
-    let sealed = to.key.seal(message, entropy).map_err(ArrivalError::Library)?;
+    let sealed = to.key.seal(message, entropy).map_err(|error| match error {
+        SealError::TooLarge => ArrivalError::TooLarge,
+        SealError::Library => ArrivalError::Library,
+    })?;
     let object = ObjectId::random(entropy);
     let salt: [u8; SALT_BYTES] = entropy::bytes(entropy);
     let subkey = *to.key.fingerprint();
