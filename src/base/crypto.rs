@@ -40,10 +40,12 @@ pub fn seal(key: &Key, aad: &[u8], plaintext: &[u8], entropy: &dyn Entropy) -> V
 pub fn open(key: &Key, aad: &[u8], sealed: &[u8]) -> Option<SecretBytes> {
     let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
     let nonce = aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let mut buffer = ciphertext.to_vec();
-    let plain = cipher(key).open_in_place(nonce, aead::Aad::from(aad), &mut buffer).ok()?.len();
-    buffer.truncate(plain);
-    Some(SecretBytes::new(buffer))
+    // What is decrypted before the tag is found to be wrong is zeroed, too.
+    let mut buffer = SecretBytes::copy_from(ciphertext);
+    let aad = aead::Aad::from(aad);
+    let plain = cipher(key).open_in_place(nonce, aad, buffer.expose_mut()).ok()?.len();
+    buffer.keep(0..plain);
+    Some(buffer)
 }
 
 fn cipher(key: &Key) -> aead::LessSafeKey {

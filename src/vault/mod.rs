@@ -49,3 +49,6 @@ pub use kdf_queue::{KdfLimits, KdfQueue, Network, Source, Ticket, TryLater};
 pub use keys::{ServerKeys, Unlocked};
 pub use login::{Login, Opened, Purpose, Refusal, Tampered, Verified, WhyShut, login};
 pub use passphrase::{GeneratedSecret, PASSPHRASE_BITS, generate_passphrase};
+
+#[cfg(test)]
+mod tests;
