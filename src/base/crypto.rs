@@ -64,7 +64,8 @@ pub fn derive(root: &[u8], salt: &[u8], label: &str) -> Key {
     key
 }
 
-/// HMAC-SHA256 over the concatenation of `parts` (RFC 2104). The caller makes the parts unambiguous.
+/// HMAC-SHA256 over the concatenation of `parts` (RFC 2104). The caller makes the parts
+/// unambiguous.
 pub fn hmac(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
     parts.iter().for_each(|part| context.update(part));
@@ -73,7 +74,8 @@ pub fn hmac(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     out
 }
 
-/// SHA-256 over the concatenation of `parts`. Never of plaintext that is to be stored (see `manual`).
+/// SHA-256 over the concatenation of `parts`. Never of plaintext that is to be stored (see
+/// `manual`).
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     parts.iter().for_each(|part| context.update(part));

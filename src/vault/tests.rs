@@ -743,7 +743,8 @@ fn hostile_octets_with_a_right_mac_never_panic() {
         hostile.extend_from_slice(&mac);
         if let Ok(file) = AccountFile::from_bytes(&hostile, &world.server) {
             let credential = credential(&world.recovery);
-            let _ = login(&world.server, "", Some(&file), &credential, Purpose::Read, &world.entropy);
+            let (server, entropy) = (&world.server, &world.entropy);
+            let _ = login(server, "", Some(&file), &credential, Purpose::Read, entropy);
         }
     });
 }
