@@ -15,6 +15,9 @@ use std::time::Duration;
 const BOB: &str = "bob@example.org";
 const EVE: &str = "eve@example.org";
 
+/// Where bob's account file is.
+const FILE: &str = "accounts/00000001.account";
+
 /// The note that a new account begins with.
 const WELCOME: &str = "Your account was made";
 
@@ -335,7 +338,7 @@ async fn rekey_ends_sessions_and_keeps_the_mail() {
 async fn a_forged_account_file_defers_mail_and_raises_the_alarm() {
     let house = with_bob().await;
     house.add(EVE).await;
-    put_in_place(&house, "accounts/1", |octets| octets[40] ^= 1);
+    put_in_place(&house, FILE, |octets| octets[40] ^= 1);
     let result = house.deliver(&[BOB, EVE], "to both").await;
     assert_eq!(result, Err(DeliverError::TryLater), "451");
     assert!(house.events.saw("mailbox.account-file-forged"));
@@ -360,13 +363,13 @@ fn put_in_place(house: &House, path: &str, alter: impl FnOnce(&mut Vec<u8>)) {
 #[tokio::test(start_paused = true)]
 async fn a_faithful_copy_of_an_account_file_is_accepted_and_an_older_one_is_not() {
     let house = with_bob().await;
-    put_in_place(&house, "accounts/1", |_| {});
+    put_in_place(&house, FILE, |_| {});
     house.deliver(&[BOB], "one").await.unwrap();
-    let old = house.disk.contents("accounts/1").unwrap();
+    let old = house.disk.contents(FILE).unwrap();
     let new = secret("another six words of a key");
     house.mailboxes.passwd(BOB, secret(PASSWORD), new).await.unwrap();
     house.deliver(&[BOB], "two").await.unwrap();
-    put_in_place(&house, "accounts/1", |octets| *octets = old);
+    put_in_place(&house, FILE, |octets| *octets = old);
     assert_eq!(house.deliver(&[BOB], "three").await, Err(DeliverError::TryLater));
     assert!(house.events.all().contains("older-file"));
 }
