@@ -209,8 +209,9 @@ options! {
             "The largest message that is taken, announced by SIZE (RFC 1870). Larger ones are \
              refused with 552.";
         memory: Size = Default(r#""512 MiB""#), Restart,
-            "Octets of messages that may be in memory at once, over all sessions. What does not \
-             fit is answered with 452 before it is read.";
+            "Octets of messages on their way in that may be in memory at once, over all sessions, \
+             IMAP's APPEND included. What does not fit is answered with 452 or NO before it is \
+             read.";
         recipients: u32 = Default("100"), Reload,
             "Recipients of one message. RFC 5321 §4.5.3.1.8 asks for at least 100.";
         hops: u32 = Default("50"), Reload,
@@ -238,6 +239,11 @@ options! {
         sessions_per_network: u32 = Default("200"), Reload,
             "Sessions at once from one network, a /24 of IPv4 or a /48 of IPv6. A mail program \
              opens up to five for each account.";
+        idle_timeout: Duration = Default(r#""30 min""#), Reload,
+            "How long a client may be silent after login, IDLE included. RFC 3501 §5.4 asks for \
+             at least 30 minutes.";
+        login_timeout: Duration = Default(r#""3 min""#), Reload,
+            "How long a client may be silent before login. It bounds connections that only wait.";
         body_cache: Size = Default(r#""64 MiB""#), Restart,
             "Octets of opened messages that one session keeps, so that a large one that is \
              fetched in pieces is opened once. At least one message is always kept.";
