@@ -1,1 +1,40 @@
 //! One unlocked account as a machine: fold, change, views, search.
+//!
+//! A [`Machine`] holds the state of one account in memory and knows nothing of tasks or threads. It
+//! is loaded with the vault's witness ([`crate::vault::Unlocked`]) from the account's chain in the
+//! journal. Every change goes the same way:
+//!
+//! 1. [`Machine::plan`] checks it and makes the frames ([`Planned`]); nothing changes yet.
+//! 2. The caller submits [`Planned::take_batches`], one after the other, and waits until each is
+//!    durable.
+//! 3. [`Machine::commit`] changes the state and makes new views. On an error of step 2 the caller
+//!    drops the plan: nothing happened.
+//!
+//! Folding ([`Machine::fold_work`], [`FoldWork::run`], [`Machine::plan_fold`]) and upkeep
+//! ([`Machine::plan_upkeep`]) make plans too. Only one plan may be under way at a time.
+//!
+//! Sessions read [`Catalog`] and [`MailboxView`], which are immutable and hold only what is durable,
+//! and open messages themselves with a [`Opener`].
+//!
+//! # Trust
+//! Records are sealed under the account's index key and chained: a missing, repeated or swapped one
+//! is noticed at load and reported as [`Damage`]; all else stays readable. Records cut off at the
+//! very end are noticed by the journal, not here. Arrivals are hostile: folding only files and
+//! flags, and what does not open becomes a placeholder.
+
+mod catalog;
+mod command;
+mod flags;
+mod machine;
+mod open;
+mod view;
+
+pub use catalog::{
+    Catalog, INBOX, MAILBOXES_MAX, Mailbox, MailboxId, NAME_BYTES_MAX, NAME_LEVELS_MAX, NameError,
+    SEPARATOR, SUBSCRIPTIONS_MAX, SpecialUse, Status, check_name,
+};
+pub use command::{Command, FlagNames, Folded, Outcome, Refusal};
+pub use flags::{FlagMode, Flags, KEYWORD_BYTES_MAX, KEYWORDS_MAX, UidSet, is_keyword};
+pub use machine::{Damage, FOLD_BATCH_MAX, FoldWork, LoadError, Loaded, Machine, Opened, Planned};
+pub use open::{OpenFailure, Opener};
+pub use view::{Changes, Kind, MailboxView, PAGE_ROWS, Row};

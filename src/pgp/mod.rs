@@ -1,1 +1,28 @@
 //! OpenPGP: certificates, seal, open. The only room that names Sequoia.
+//!
+//! Two kinds of certificate are made here. The *identity* certificate is public and old-fashioned,
+//! so that every peer can write to it. The *storage* certificate is never published: one for each
+//! epoch, post-quantum, and mail at rest is sealed to its single encryption subkey.
+//!
+//! Sealing asks neither clock nor policy: a [`SealKey`] is pinned by the fingerprint of one subkey,
+//! and mail is accepted with it whatever the date is. Opening releases nothing before the whole
+//! message is verified.
+//!
+//! What is trusted: Sequoia, and the random source of its backend (OpenPGP session keys are drawn
+//! from [`Entropy`](crate::base::entropy::Entropy), but the encapsulation inside the library draws
+//! from the system, so that sealed messages are not repeatable from a seed). What is not trusted:
+//! every octet that is opened, and every certificate that is parsed.
+//!
+//! # Standards
+//! RFC 9580 (OpenPGP), RFC 9980 (post-quantum OpenPGP).
+
+mod cert;
+mod open;
+mod seal;
+
+pub use cert::{CertError, CertPair, Fingerprint, generate_identity, generate_storage};
+pub use open::{OpenError, OpenKey, open, recipient};
+pub use seal::{SealKey, Sealed, SessionKey};
+
+/// Octets from the start of a sealed message that suffice for [`OpenKey::session_key`].
+pub const PKESK_PREFIX_BYTES: usize = 1260;

@@ -1,1 +1,20 @@
-//! The traits where roles meet.
+//! The seams: the traits where roles meet, so that no role imports another.
+//!
+//! The relay role receives mail and asks [`Deliver`] to seal and store it; it asks [`Authenticate`]
+//! whether a user may submit. Both roles turn a plain connection into a protected one through
+//! [`UpgradeTls`], which the real world (`host`) implements. All three are object safe and answer
+//! with boxed futures, so that a role may become a process of its own behind the same trait.
+//!
+//! What crosses a seam is owned and bounded by the side that sends it: a message is one buffer
+//! whose octets the receiver has already admitted to its byte budget. No key and no witness of an
+//! unlocked account ever crosses a seam.
+
+mod authenticate;
+mod deliver;
+mod tls;
+
+pub use authenticate::{
+    AuthRequest, AuthVerdict, Authenticate, PASSWORD_BYTES_MAX, Service, USER_BYTES_MAX,
+};
+pub use deliver::{Deliver, DeliverError, Delivery, LocalRecipient, RecipientVerdict, Role};
+pub use tls::{BoxStream, Stream, TlsFacts, TlsStream, UpgradeTls};
