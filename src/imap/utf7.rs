@@ -123,16 +123,16 @@ mod tests {
             b"&",
             b"&Jjo",
             b"&Jjo!-",
-            b"&AGE-",      // "a" in base64
+            b"&AGE-",              // "a" in base64
             b"&U,BTFw-&ZeVnLIqe-", // two runs
-            b"&2D0-",      // half a surrogate pair
-            b"&AAA-",      // NUL
-            b"&AAo-",      // line feed
-            b"&APx-",      // idle bits set
-            b"&APw=-",     // padding
-            b"\xc3\xbc",   // raw UTF-8
+            b"&2D0-",              // half a surrogate pair
+            b"&AAA-",              // NUL
+            b"&AAo-",              // line feed
+            b"&APx-",              // idle bits set
+            b"&APw=-",             // padding
+            b"\xc3\xbc",           // raw UTF-8
             b"a\tb",
-            b"&APwA-",     // odd number of octets
+            b"&APwA-", // odd number of octets
         ];
         for wire in bad {
             assert_eq!(decode(wire), None, "{:?}", String::from_utf8_lossy(wire));

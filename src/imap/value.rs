@@ -3,10 +3,10 @@
 //! Each is checked once, when it is made, and is what it says from then on.
 //!
 //! # Standards
-//! RFC 3501 §9 (tag, mailbox, flag, date, date-time), RFC 3501 §5.1.3 (modified UTF-7).
+//! RFC 3501 §9 (tag, mailbox, flag, date), RFC 3501 §5.1.3 (modified UTF-7).
 
 use super::{limits, utf7};
-use crate::base::clock::UnixTime;
+use crate::mail::DateTime;
 use std::fmt;
 
 /// What a client puts before a command, and gets back with its end.
@@ -133,101 +133,18 @@ impl fmt::Debug for Flag {
     }
 }
 
-/// A day, as SEARCH has it: no time, no zone.
+/// A day, as SEARCH has it: no time, no zone; days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Date {
-    /// The year, 0 to 9999.
-    pub year: u16,
-    /// The month, 1 to 12.
-    pub month: u8,
-    /// The day, 1 to 31 and within the month.
-    pub day: u8,
-}
+pub struct Date(pub i32);
 
 impl Date {
-    /// A day that the calendar has.
-    pub fn new(year: u16, month: u8, day: u8) -> Option<Date> {
-        let valid = year <= 9999 && (1..=12).contains(&month);
-        (valid && (1..=days_in_month(year, month)).contains(&day)).then_some(Date {
-            year,
-            month,
-            day,
-        })
+    /// RFC 3501 §9: `date-text`, `1-Feb-1994`; `None` for a day that the calendar has not.
+    pub fn parse(text: &[u8]) -> Option<Date> {
+        let day_digits = text.iter().position(|&byte| byte == b'-')?;
+        let pad: &[u8] = if day_digits == 1 { b" " } else { b"" };
+        let noon = [pad, text, b" 12:00:00 +0000"].concat();
+        DateTime::parse_imap(&noon).map(|date| Date(date.day_number()))
     }
-
-    /// The day, in UTC, that `time` falls on, clamped to the years 0 to 9999.
-    pub fn of(time: UnixTime) -> Date {
-        let days = time.0.div_euclid(86_400).clamp(FIRST_DAY, LAST_DAY);
-        let (year, month, day) = civil_from_days(days);
-        Date { year: year.clamp(0, 9999) as u16, month, day }
-    }
-
-    /// Days since 1970-01-01.
-    pub fn days(self) -> i64 {
-        days_from_civil(i64::from(self.year), self.month, self.day)
-    }
-}
-
-/// 0000-01-01 and 9999-12-31 as days since 1970-01-01.
-const FIRST_DAY: i64 = -719_528;
-const LAST_DAY: i64 = 2_932_896;
-
-/// The English names that IMAP's dates use.
-pub const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// A date-time of APPEND: a point in time. The zone it was written in is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DateTime(pub UnixTime);
-
-impl DateTime {
-    /// The point in time that a local date, time of day and zone (minutes east of UTC) name.
-    pub fn new(date: Date, seconds_of_day: u32, zone_minutes: i32) -> DateTime {
-        let local = date.days() * 86_400 + i64::from(seconds_of_day);
-        DateTime(UnixTime(local - i64::from(zone_minutes) * 60))
-    }
-
-    /// `"dd-Mon-yyyy hh:mm:ss +0000"` without the quotes (RFC 3501 §9, date-time); always in UTC.
-    pub fn to_wire(self) -> String {
-        let date = Date::of(self.0);
-        let clock = self.0.0.rem_euclid(86_400);
-        let month = MONTHS[usize::from(date.month - 1)];
-        let (hour, minute, second) = (clock / 3600, clock / 60 % 60, clock % 60);
-        let (day, year) = (date.day, date.year);
-        format!("{day:2}-{month}-{year:04} {hour:02}:{minute:02}:{second:02} +0000")
-    }
-}
-
-fn days_in_month(year: u16, month: u8) -> u8 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 => 28 + u8::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01 of a day of the proleptic Gregorian calendar. Years begin in March here, so
-/// that the leap day is the last of its year.
-fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month_from_march = (i64::from(month) + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-fn civil_from_days(days: i64) -> (i64, u8, u8) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u8;
-    let month = ((month_from_march + 2) % 12 + 1) as u8;
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 /// RFC 3501 §9: `ATOM-CHAR`, any CHAR but `atom-specials`.
@@ -244,7 +161,6 @@ pub fn is_astring_char(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn inbox_has_one_spelling_and_its_children_too() {
@@ -255,28 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn known_instants_are_written_as_the_grammar_wants() {
-        assert_eq!(DateTime(UnixTime(0)).to_wire(), " 1-Jan-1970 00:00:00 +0000");
-        assert_eq!(DateTime(UnixTime(951_868_799)).to_wire(), "29-Feb-2000 23:59:59 +0000");
-        assert_eq!(DateTime(UnixTime(i64::MAX)).to_wire().len(), 26);
-        assert_eq!(DateTime(UnixTime(i64::MIN)).to_wire().len(), 26);
-    }
-
-    #[test]
-    fn the_calendar_has_no_thirtieth_of_february() {
-        assert!(Date::new(2000, 2, 29).is_some());
-        assert!(Date::new(1900, 2, 29).is_none());
-        assert!(Date::new(2026, 2, 30).is_none());
-        assert!(Date::new(2026, 13, 1).is_none());
-        assert!(Date::new(2026, 1, 0).is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn days_and_dates_are_each_others_inverse(days in FIRST_DAY..=LAST_DAY) {
-            let date = Date::of(UnixTime(days * 86_400 + 86_399));
-            prop_assert_eq!(date.days(), days);
-            prop_assert!(Date::new(date.year, date.month, date.day).is_some());
+    fn a_day_is_read_with_one_digit_or_two() {
+        assert_eq!(Date::parse(b"1-Jan-1970"), Some(Date(0)));
+        assert_eq!(Date::parse(b"02-jan-1970"), Some(Date(1)));
+        for bad in [&b"30-Feb-2026"[..], b"1-Foo-2026", b"1-Jan-26", b"", b"-", b"1-Jan-2026 "] {
+            assert_eq!(Date::parse(bad), None, "{:?}", String::from_utf8_lossy(bad));
         }
     }
 }
