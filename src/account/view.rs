@@ -57,7 +57,7 @@ pub struct Row {
     /// Sealed message or placeholder.
     pub kind: Kind,
     /// Which of the account's storage subkeys it was sealed to, as the account numbers them.
-    pub(super) subkey: u8,
+    pub(super) subkey: u16,
     pub(super) key_at: u16,
     pub(super) keys: Arc<KeyBlock>,
 }

@@ -12,11 +12,13 @@
 //! BODYSTRUCTURE hold).
 
 pub mod address;
+mod addrlist;
 pub mod analyse;
 pub mod date;
 pub mod envelope;
 pub mod header;
 pub mod limits;
+mod mime;
 pub mod structure;
 
 pub use address::{Address, AddressError};

@@ -158,9 +158,9 @@ impl Structure {
     pub fn children(&self, index: usize) -> Vec<usize> {
         let mut out = Vec::new();
         let Some(parent) = self.parts.get(index) else { return out };
-        let end = index + usize::from(parent.entries);
+        let end = (index + usize::from(parent.entries)).min(self.parts.len());
         let mut next = index + 1;
-        while next < end && next < self.parts.len() {
+        while next < end {
             out.push(next);
             next += usize::from(self.parts[next].entries.max(1));
         }
@@ -170,13 +170,57 @@ impl Structure {
     /// The index of the part that `path` names (`[2, 1]` for 2.1); `None` if there is none. The empty
     /// path is the message itself.
     pub fn find(&self, path: &[u32]) -> Option<usize> {
-        let _ = path;
-        todo!()
+        path.iter().try_fold(Place::Message(0), |place, number| self.step(place, *number)).map(
+            |place| match place {
+                Place::Message(index) | Place::Part(index) => index,
+            },
+        )
     }
 
     /// Where the octets of a section lie; `None` if there is no such section.
     pub fn section(&self, path: &[u32], section: Section) -> Option<Span> {
-        let _ = (path, section);
-        todo!()
+        let index = self.find(path)?;
+        let part = self.parts.get(index)?;
+        // HEADER and TEXT are those of a message: the one asked for, or the one that the part holds.
+        let message = match part.content {
+            _ if path.is_empty() => Some(part),
+            Content::Message(_) => self.parts.get(index + 1),
+            _ => None,
+        };
+        match section {
+            Section::All if path.is_empty() => Some(Span { start: 0, end: part.body.end }),
+            Section::All => Some(part.body),
+            Section::Mime if path.is_empty() => None,
+            Section::Mime => Some(part.header),
+            Section::Header => message.map(|message| message.header),
+            Section::Text => message.map(|message| message.body),
+        }
     }
+
+    /// RFC 3501 §6.4.5: every message has at least part 1; a part that holds a message is numbered on
+    /// through that message.
+    fn step(&self, place: Place, number: u32) -> Option<Place> {
+        let (index, whole) = match place {
+            Place::Message(index) => (index, true),
+            Place::Part(index) => match self.parts.get(index)?.content {
+                Content::Message(_) => (index + 1, true),
+                _ => (index, false),
+            },
+        };
+        match self.parts.get(index)?.content {
+            Content::Multipart => {
+                let nth = usize::try_from(number).ok()?.checked_sub(1)?;
+                self.children(index).get(nth).copied().map(Place::Part)
+            }
+            _ if whole && number == 1 => Some(Place::Part(index)),
+            _ => None,
+        }
+    }
+}
+
+/// Where a path has come to: at a message, or at one of its parts.
+#[derive(Clone, Copy)]
+enum Place {
+    Message(usize),
+    Part(usize),
 }

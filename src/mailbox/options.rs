@@ -1,6 +1,6 @@
 //! What the administrator can set about the mailbox role. `config` makes it; units are in the names.
 
-use crate::base::crypto::Argon2Cost;
+use crate::vault::KdfLimits;
 use std::time::Duration;
 
 /// The role's options.
@@ -24,12 +24,8 @@ pub struct Options {
     pub unlock_hours_max: u32,
     /// Worker threads that may do long computations (sealing, opening, searching) at a time.
     pub cores: usize,
-    /// The cost of a chosen password.
-    pub password_cost: Argon2Cost,
-    /// Memory that all slow key derivations together may use, in KiB.
-    pub kdf_memory_kib_max: u32,
-    /// Logins that may wait for a slow key derivation. Beyond: "try later".
-    pub kdf_waiting_max: usize,
+    /// The bounds of the queue for the slow key derivation; each run takes 64 MiB.
+    pub kdf: KdfLimits,
     /// Opened bodies that one session may keep, in octets; at least one body is always kept.
     pub session_cache_bytes_max: u64,
 }
@@ -45,9 +41,7 @@ impl Default for Options {
             unlock_max: Duration::from_secs(12 * 3600),
             unlock_hours_max: 7 * 24,
             cores: 2,
-            password_cost: Argon2Cost::PASSWORD,
-            kdf_memory_kib_max: 256 * 1024,
-            kdf_waiting_max: 1024,
+            kdf: KdfLimits::default(),
             session_cache_bytes_max: 64 << 20,
         }
     }

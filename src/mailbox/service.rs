@@ -1,11 +1,17 @@
 //! The whole role behind one handle: [`Mailboxes`].
 
-use super::admin::{Added, AdminError, Line};
+use super::admin::{self, Added, AdminError, Line};
+use super::core::Core;
+use super::deliver;
+use super::directory::Directory;
 use super::handle::AccountHandle;
+use super::kdf::Kdf;
+use super::login::{self, Denied};
 use super::options::Options;
+use super::registry::Registry;
+use super::task::Why;
 use crate::base::BoxFuture;
 use crate::base::clock::Clock;
-use crate::base::crypto::Key;
 use crate::base::disk::Disk;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
@@ -15,7 +21,9 @@ use crate::mail::Address;
 use crate::seams::{AuthRequest, AuthVerdict, Authenticate};
 use crate::seams::{Deliver, DeliverError, Delivery, RecipientVerdict};
 use crate::store;
+use crate::vault::{GeneratedSecret, Purpose, ServerKeys};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// What the role is made of.
 pub struct Parts {
@@ -29,17 +37,15 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Where events go.
     pub events: Log,
-    /// The server's journal key: account files carry a MAC under it.
-    pub journal_key: Key,
-    /// The optional pepper of chosen passwords; never in the data directory.
-    pub pepper: Option<SecretBytes>,
+    /// The server's keys from outside the data directory, with the cost of a chosen password.
+    pub keys: Arc<ServerKeys>,
     /// What the administrator set.
     pub options: Options,
 }
 
 /// The mailbox role. Cheap to clone; needs a tokio runtime with blocking threads when it is used.
 #[derive(Clone)]
-pub struct Mailboxes {}
+pub struct Mailboxes(Arc<Core>);
 
 /// What came of a login for reading mail.
 pub enum Login {
@@ -64,21 +70,45 @@ impl Mailboxes {
     /// Starts the role: reads and verifies the account files. A file that does not verify does not
     /// stop the others; its account's mail is deferred and an alarm is raised.
     pub fn open(parts: Parts) -> Result<Mailboxes, store::AccountsError> {
-        let _ = parts;
-        todo!()
+        let Parts { log, disk, clock, entropy, keys, events, options } = parts;
+        let directory = Directory::load(disk, keys.clone(), events.clone(), &options)?;
+        let kdf = Kdf::new(options.kdf, &*entropy);
+        let cores = Arc::new(Semaphore::new(options.cores.max(1)));
+        let registry = Registry::default();
+        Ok(Mailboxes(Arc::new(Core {
+            log,
+            directory,
+            keys,
+            clock,
+            entropy,
+            events,
+            options,
+            kdf,
+            registry,
+            cores,
+        })))
     }
 
     /// Logs in to read mail. Unlike [`Authenticate::login`], an open slot's keys stay in memory while
     /// the handle (or another session's) lives, the grace time after it, and at most the absolute
     /// limit. Answers before what has arrived meanwhile is folded.
     pub async fn login_to_read(&self, request: AuthRequest) -> Login {
-        let _ = request;
-        todo!()
+        let core = &self.0;
+        let admitted = match login::check(core, request, Purpose::Read).await {
+            Ok(admitted) => admitted,
+            Err(denied) => return denied.into(),
+        };
+        let (account, address) = (admitted.account.file.number(), admitted.account.address.clone());
+        match admitted.attach(core).await {
+            Ok(Some(resident)) => Login::Open(AccountHandle::attach(core.clone(), resident)),
+            Ok(None) => Login::Locked { account, address },
+            Err(denied) => denied.into(),
+        }
     }
 
     /// Locks all accounts (the end of the server): tasks finish what they do, keys are zeroed.
     pub async fn close(&self) {
-        todo!()
+        self.0.registry.lock_all(Why::Shutdown).await
     }
 }
 
@@ -88,19 +118,17 @@ impl Mailboxes {
     /// Makes an account with a password that the administrator gives; it is marked as known to the
     /// operator until its owner sets one.
     pub async fn add(&self, address: &str, password: SecretBytes) -> Result<Added, AdminError> {
-        let _ = (address, password);
-        todo!()
+        admin::add(&self.0, address, password).await
     }
 
     /// Removes an account: its sessions end, its file goes, its mail can no longer be opened.
     pub async fn remove(&self, address: &str) -> Result<(), AdminError> {
-        let _ = address;
-        todo!()
+        admin::remove(&self.0, address).await
     }
 
     /// All accounts, by address.
     pub async fn list(&self) -> Result<Vec<Line>, AdminError> {
-        todo!()
+        admin::list(&self.0).await
     }
 
     /// Sets a new password: rewraps one slot, touches no mail. The old one no longer logs in.
@@ -110,8 +138,7 @@ impl Mailboxes {
         credential: SecretBytes,
         new_password: SecretBytes,
     ) -> Result<(), AdminError> {
-        let _ = (address, credential, new_password);
-        todo!()
+        admin::passwd(&self.0, address, credential, new_password).await
     }
 
     /// After a theft: new master key, new storage epoch, all other slots dropped. Returns the new
@@ -121,9 +148,8 @@ impl Mailboxes {
         address: &str,
         credential: SecretBytes,
         new_password: SecretBytes,
-    ) -> Result<SecretBytes, AdminError> {
-        let _ = (address, credential, new_password);
-        todo!()
+    ) -> Result<GeneratedSecret, AdminError> {
+        admin::rekey(&self.0, address, credential, new_password).await
     }
 
     /// Draws a new recovery code; the old one dies. Returned to be shown once.
@@ -131,56 +157,70 @@ impl Mailboxes {
         &self,
         address: &str,
         credential: SecretBytes,
-    ) -> Result<SecretBytes, AdminError> {
-        let _ = (address, credential);
-        todo!()
+    ) -> Result<GeneratedSecret, AdminError> {
+        admin::recovery(&self.0, address, credential).await
     }
 
-    /// Draws an app password, to be shown once. With `unlocks` false it logs in but opens nothing.
+    /// Draws an app password, to be shown once, with a label of at most 64 octets. With `unlocks`
+    /// false it logs in but opens nothing.
     pub async fn app_password(
         &self,
         address: &str,
         credential: SecretBytes,
+        label: &str,
         unlocks: bool,
-    ) -> Result<SecretBytes, AdminError> {
-        let _ = (address, credential, unlocks);
-        todo!()
+    ) -> Result<GeneratedSecret, AdminError> {
+        admin::app_password(&self.0, address, credential, label, unlocks).await
     }
 
-    /// Ends `lock` and, with `hours`, keeps the account unlocked for so long, sessions or not.
+    /// Ends `lock`, opens the account and keeps it open for `hours` (else for the absolute limit of
+    /// the configuration), sessions or not. While it lasts, login-only credentials may read too.
     pub async fn unlock(
         &self,
         address: &str,
         credential: SecretBytes,
         hours: Option<u32>,
     ) -> Result<(), AdminError> {
-        let _ = (address, credential, hours);
-        todo!()
+        admin::unlock(&self.0, address, credential, hours).await
     }
 
     /// Locks an account at once and until [`Mailboxes::unlock`]: sessions are told BYE, keys zeroed,
     /// and no login opens a slot. Needs no credential.
     pub async fn lock(&self, address: &str) -> Result<(), AdminError> {
-        let _ = address;
-        todo!()
+        admin::lock(&self.0, address).await
     }
 }
 
 impl Deliver for Mailboxes {
     fn recipient<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, RecipientVerdict> {
-        let _ = address;
-        todo!()
+        Box::pin(std::future::ready(deliver::recipient(&self.0, address)))
     }
 
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
-        let _ = delivery;
-        todo!()
+        Box::pin(deliver::deliver(&self.0, delivery))
     }
 }
 
 impl Authenticate for Mailboxes {
     fn login(&self, request: AuthRequest) -> BoxFuture<'_, AuthVerdict> {
-        let _ = request;
-        todo!()
+        Box::pin(async move {
+            match login::check(&self.0, request, Purpose::Verify).await {
+                Ok(admitted) => AuthVerdict::Accepted {
+                    account: admitted.account.file.number(),
+                    address: admitted.account.address.clone(),
+                },
+                Err(Denied::Refused) => AuthVerdict::Refused,
+                Err(Denied::TryLater) => AuthVerdict::TryLater,
+            }
+        })
+    }
+}
+
+impl From<Denied> for Login {
+    fn from(denied: Denied) -> Login {
+        match denied {
+            Denied::Refused => Login::Refused,
+            Denied::TryLater => Login::TryLater,
+        }
     }
 }

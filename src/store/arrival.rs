@@ -19,7 +19,7 @@ use crate::base::entropy::{self, Entropy};
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::journal::{Body, Class, Entry, LargeBody};
 use crate::mail::{Analysis, Envelope, Structure};
-use crate::pgp::{CertError, Fingerprint, SealKey, SessionKey};
+use crate::pgp::{Fingerprint, SealError, SealKey, SessionKey};
 use serde::{Deserialize, Serialize};
 
 /// Octets of a header block that a record keeps; larger ones are left out (48 KiB: Dovecot's and
@@ -79,7 +79,7 @@ pub enum ArrivalError {
     /// The message is larger than 4 GiB.
     TooLarge,
     /// The OpenPGP library failed.
-    Library(CertError),
+    Library(SealError),
 }
 
 impl std::fmt::Display for ArrivalError {
