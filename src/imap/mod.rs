@@ -24,6 +24,7 @@ pub mod command;
 pub mod grammar;
 pub mod limits;
 mod matching;
+mod pattern;
 mod receive;
 mod render;
 mod respond;
@@ -38,6 +39,7 @@ pub use command::{
     SectionItem, SectionText, SelectParam, Spelling, StatusItem, StoreMode, When,
 };
 pub use matching::{Candidate, Needs, TextPattern, fields_match, needs, text_matches};
+pub use pattern::Pattern;
 pub use receive::{Budget, Event, Fatal, Receiver, Refused};
 pub use render::{Message, Plan, envelope, structure, write_fetch};
 pub use respond::{Code, Out};
