@@ -30,6 +30,7 @@ mod deliver;
 mod directory;
 mod events;
 mod handle;
+pub mod imap;
 mod kdf;
 mod login;
 mod note;
