@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 pub(super) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
-    /// Read passwords from standard input, one a line, in the order in which they would be asked for
+    /// Read passwords from standard input, one a line, in the order in which they would be asked
+    /// for
     #[arg(long, global = true)]
     password_stdin: bool,
     #[command(subcommand)]

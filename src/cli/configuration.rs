@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct Configuration {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "/etc/postseal/postseal.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/postseal/postseal.toml")]
     pub(super) config: PathBuf,
 }
 

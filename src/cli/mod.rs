@@ -1,8 +1,8 @@
 //! The command line: one file a command.
 //!
 //! Commands about accounts reach the running server by its control socket and need nothing but it;
-//! the others work on files. Errors go to standard error in one sentence, and the exit code is 0 for
-//! success, 1 for failure, 2 for a command line that is not understood.
+//! the others work on files. Errors go to standard error in one sentence, and the exit code is 0
+//! for success, 1 for failure, 2 for a command line that is not understood.
 
 mod account;
 mod check;

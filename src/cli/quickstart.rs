@@ -1,12 +1,12 @@
 //! `postseal quickstart`: a whole server to try out, in one directory, in one command.
 //!
 //! Makes DIR once: a configuration marked as a test, a test authority with a certificate for
-//! `localhost` and the domain, keys, and two accounts with fresh passwords. `DIR/quickstart.json` has
-//! all of it for scripts and is written last, so a directory without it was not finished. Later runs
-//! serve the same directory.
+//! `localhost` and the domain, keys, and two accounts with fresh passwords. `DIR/quickstart.json`
+//! has all of it for scripts and is written last, so a directory without it was not finished. Later
+//! runs serve the same directory.
 //!
-//! It is for trying, and for nothing else: the passwords lie beside the data that they open, and the
-//! configuration, this banner and `check` all say so.
+//! It is for trying, and for nothing else: the passwords lie beside the data that they open, and
+//! the configuration, this banner and `check` all say so.
 
 use super::Failure;
 use crate::base::clock::Clock;
@@ -37,11 +37,15 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "postseal-quickstart")]
     dir: PathBuf,
     /// What ports are counted from [default: 2000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(PORT_BASE_MAX)))]
+    #[arg(long, value_name = "N", value_parser = ports())]
     port_base: Option<u16>,
     /// The domain of the accounts [default: example.test]
     #[arg(long)]
     domain: Option<String>,
+}
+
+fn ports() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(0..=i64::from(PORT_BASE_MAX))
 }
 
 /// What scripts need to know: `DIR/quickstart.json`.
@@ -248,7 +252,8 @@ async fn add(
     Ok(User { name: name.into(), address, password, recovery_code })
 }
 
-/// What to try, each line ready to be pasted. Standard output, so that scripts can wait for `Ready`.
+/// What to try, each line ready to be pasted. Standard output, so that scripts can wait for
+/// `Ready`.
 fn banner(facts: &Facts) {
     let Facts { dir, ca, ports, users, .. } = facts;
     let (dir, ca) = (quoted(dir), quoted(ca));
@@ -264,9 +269,10 @@ fn banner(facts: &Facts) {
     let [alice, bob, ..] = users.as_slice() else { return };
     println!("Ready\n\nSend one:");
     println!(
-        "  printf 'From: {bob}\\r\\nTo: {alice}\\r\\nSubject: hello\\r\\n\\r\\nSealed on arrival.\\r\\n' | \
-         curl --url smtp://127.0.0.1:{} --mail-from {bob} --mail-rcpt {alice} --upload-file -",
-        ports.smtp,
+        "  printf 'From: {bob}\\r\\nTo: {alice}\\r\\nSubject: hello\\r\\n\\r\\nSealed on \
+         arrival.\\r\\n' | curl --url smtp://127.0.0.1:{port} --mail-from {bob} \
+         --mail-rcpt {alice} --upload-file -",
+        port = ports.smtp,
         bob = bob.address,
         alice = alice.address
     );

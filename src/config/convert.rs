@@ -1,11 +1,11 @@
-//! From the typed configuration to each room's own options. The rooms define theirs; nothing but this
-//! file knows both sides.
+//! From the typed configuration to each room's own options. The rooms define theirs; nothing but
+//! this file knows both sides.
 
 use super::Config;
 use super::values::{LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
 use crate::mail::Address;
-use crate::mailbox;
+use crate::mailbox::{self, imap};
 use crate::relay;
 use crate::vault::KdfLimits;
 
@@ -39,6 +39,16 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
         limits: smtp_limits(config),
+    }
+}
+
+/// What IMAP sessions may do.
+pub fn imap(config: &Config) -> imap::Options {
+    imap::Options {
+        message_bytes_max: config.smtp.message_size.0,
+        autologout: config.imap.idle_timeout,
+        login_timeout: config.imap.login_timeout,
+        ..imap::Options::default()
     }
 }
 

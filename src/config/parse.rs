@@ -51,7 +51,8 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Reads `text`, the contents of the file `file`; relative paths in it start at the file's directory.
+/// Reads `text`, the contents of the file `file`; relative paths in it start at the file's
+/// directory.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Invalid> {
     let invalid = |problems| Invalid { file: file.display().to_string(), problems };
     let document = Document::parse(text).map_err(|error| invalid(vec![syntax(&error, text)]))?;
@@ -170,7 +171,8 @@ mod tests {
     use super::*;
     use crate::config::table::Effect;
 
-    const LEAST: &str = "[server]\nhostname = \"mx.example.org\"\n[mail]\ndomains = [\"example.org\"]\n\
+    const LEAST: &str = "[server]\nhostname = \"mx.example.org\"\n\
+                         [mail]\ndomains = [\"example.org\"]\n\
                          [tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
 
     fn problems(text: &str) -> Vec<Problem> {

@@ -88,6 +88,9 @@ fn limits(config: &Config) -> Vec<Remark> {
     if smtp.command_timeout.as_secs() < 300 {
         remarks.push(warning("smtp.command_timeout", "below the 5 min of RFC 5321 §4.5.3.2.7"));
     }
+    if config.imap.idle_timeout.as_secs() < 30 * 60 {
+        remarks.push(warning("imap.idle_timeout", "below the 30 min of RFC 3501 §5.4"));
+    }
     remarks
 }
 

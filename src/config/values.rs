@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_edit::Value;
 
-/// Entries that one list may have; nobody needs more, and a slip should not make a thousand sockets.
+/// Entries that one list may have; nobody needs more, and a slip should not make a thousand
+/// sockets.
 const LIST_ENTRIES_MAX: usize = 256;
 
 /// A type of value.
@@ -110,7 +111,8 @@ impl Setting for DomainName {
     }
 }
 
-/// RFC 1123 §2.1 and RFC 1035 §2.3.4: labels of 1 to 63 letters, digits and inner hyphens, 253 in all.
+/// RFC 1123 §2.1 and RFC 1035 §2.3.4: labels of 1 to 63 letters, digits and inner hyphens, 253 in
+/// all.
 fn domain(text: &str) -> Option<DomainName> {
     let ascii = idna::domain_to_ascii(text).ok()?.to_ascii_lowercase();
     let label = |label: &str| {

@@ -99,7 +99,8 @@ impl ControlPeer {
     }
 }
 
-/// Sends `request` (one line) to the server at `path` and waits for its answer. For commands: blocks.
+/// Sends `request` (one line) to the server at `path` and waits for its answer. For commands:
+/// blocks.
 pub fn ask(path: &Path, request: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut stream = std::os::unix::net::UnixStream::connect(path)?;
     stream.set_read_timeout(Some(ANSWER_PATIENCE))?;

@@ -17,8 +17,8 @@ impl SystemEntropy {
 impl Entropy for SystemEntropy {
     fn fill(&self, buffer: &mut [u8]) {
         if self.0.fill(buffer).is_err() {
-            // No key may ever be made of weak bytes, and there is nobody to tell: the trait asks for
-            // the end of the process.
+            // No key may ever be made of weak bytes, and there is nobody to tell: the trait asks
+            // for the end of the process.
             eprintln!("postseal: the system gives no randomness");
             std::process::abort();
         }

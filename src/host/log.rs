@@ -233,7 +233,8 @@ impl Fields for Line<'_> {
     }
 }
 
-/// A JSON string of printable ASCII alone (RFC 8259 §7), at most [`TEXT_CHARS_MAX`] characters of it.
+/// A JSON string of printable ASCII alone (RFC 8259 §7), at most [`TEXT_CHARS_MAX`] characters of
+/// it.
 fn quote(out: &mut String, text: &str) {
     out.push('"');
     let mut chars = text.chars();

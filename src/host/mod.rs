@@ -5,8 +5,11 @@
 
 pub mod clock;
 pub mod control;
+pub mod disk;
 pub mod entropy;
 pub mod files;
+pub mod index_sled;
+pub mod journal_thread;
 pub mod listen;
 pub mod log;
 pub mod notify;

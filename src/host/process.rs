@@ -1,5 +1,5 @@
-//! What the process does for the secrets in its memory: no core dumps, no debugger of the same user,
-//! files that only the owner reads, and panics that say where but not what.
+//! What the process does for the secrets in its memory: no core dumps, no debugger of the same
+//! user, files that only the owner reads, and panics that say where but not what.
 //!
 //! # Known gaps
 //! Memory is not locked: what the system swaps out is the administrator's to encrypt (the systemd
@@ -7,7 +7,8 @@
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
-/// Open files that the server asks for: the sessions of the default limits, and segments, with room.
+/// Open files that the server asks for: the sessions of the default limits, and segments, with
+/// room.
 const OPEN_FILES_WISHED: u64 = 65_536;
 
 /// Takes all measures. Called first of all, before there is a secret or a second thread.

@@ -1,5 +1,5 @@
-//! TLS for all listeners: what is offered, the certificate that can be exchanged while sessions run,
-//! and the session tickets whose keys live in memory for an hour at most.
+//! TLS for all listeners: what is offered, the certificate that can be exchanged while sessions
+//! run, and the session tickets whose keys live in memory for an hour at most.
 //!
 //! Every key exchange is ephemeral, so the certificate's key opens no recorded traffic. Key logging
 //! is not compiled in, 0-RTT is off (it would repeat commands), and renegotiation does not exist.

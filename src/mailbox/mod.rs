@@ -30,6 +30,7 @@ mod deliver;
 mod directory;
 mod events;
 mod handle;
+pub mod imap;
 mod kdf;
 mod login;
 mod note;
@@ -37,6 +38,11 @@ mod options;
 mod registry;
 mod service;
 mod task;
+
+#[cfg(test)]
+pub(crate) mod house;
+#[cfg(test)]
+mod tests;
 
 pub use admin::{Added, AdminError, Line, State};
 pub use board::Version;

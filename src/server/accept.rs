@@ -76,7 +76,8 @@ fn turn_away(shared: &Shared, kind: Kind, stream: &TcpStream, peer: SocketAddr, 
         Kind::Imap => b"* BYE Too many connections, try again later\r\n",
         Kind::Submissions | Kind::Imaps => b"",
     };
-    // A fresh connection's buffer is empty, so a short text always fits; if not, closing says it too.
+    // A fresh connection's buffer is empty, so a short text always fits; if not, closing says it
+    // too.
     let _ = stream.try_write(text);
 }
 

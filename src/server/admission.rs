@@ -93,8 +93,8 @@ impl Drop for Place {
     }
 }
 
-/// Takes one off; a key that came to nothing is removed, so that the table stays as small as what is
-/// connected.
+/// Takes one off; a key that came to nothing is removed, so that the table stays as small as what
+/// is connected.
 fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: K) {
     if let std::collections::hash_map::Entry::Occupied(mut entry) = counts.entry(key) {
         *entry.get_mut() -= 1;

@@ -60,27 +60,10 @@ pub enum ServerEvent<'a> {
         /// Why.
         error: &'a str,
     },
-    /// What was found when the journal was opened.
-    JournalOpened {
-        /// Segments there are.
-        segments: u64,
-        /// Whether it had been closed cleanly.
-        clean: bool,
-        /// Damaged places that were stepped over.
-        damages: u64,
-        /// Tails that were cut, never acknowledged.
-        cuts: u64,
-        /// Whether the directory is a copy of another.
-        copied: bool,
-    },
-    /// A damaged place.
-    JournalDamaged {
-        /// Segment.
-        segment: u64,
-        /// Octets from its beginning.
-        offset: u64,
-        /// What is damaged.
-        what: &'a str,
+    /// The index cannot be used; the journal is read in its place.
+    NoIndex {
+        /// Why.
+        error: &'a str,
     },
     /// The end has begun.
     Stopping {
@@ -98,8 +81,7 @@ impl Event for ServerEvent<'_> {
     fn level(&self) -> Level {
         use ServerEvent::*;
         match self {
-            NotReloaded { .. } | SessionFailed { .. } | JournalDamaged { .. } => Level::Error,
-            JournalOpened { damages: 1.., .. } | JournalOpened { copied: true, .. } => Level::Error,
+            NotReloaded { .. } | SessionFailed { .. } | NoIndex { .. } => Level::Error,
             TestSetup | NotListening { .. } | TooManySessions { .. } | NeedsRestart { .. } => {
                 Level::Warn
             }
@@ -119,8 +101,7 @@ impl Event for ServerEvent<'_> {
             Reloaded { .. } => "server.reloaded",
             NeedsRestart { .. } => "server.needs-restart",
             NotReloaded { .. } => "server.not-reloaded",
-            JournalOpened { .. } => "server.journal-opened",
-            JournalDamaged { .. } => "server.journal-damaged",
+            NoIndex { .. } => "server.no-index",
             Stopping { .. } => "server.stopping",
             Stopped { .. } => "server.stopped",
         }
@@ -153,25 +134,9 @@ impl Event for ServerEvent<'_> {
                 fields.word("section", section);
                 fields.word("key", key);
             }
-            NotReloaded { error } => fields.quoted("error", error),
-            JournalOpened { segments, clean, damages, cuts, copied } => {
-                fields.number("segments", *segments);
-                fields.word("clean", yes_or_no(*clean));
-                fields.number("damages", *damages);
-                fields.number("cuts", *cuts);
-                fields.word("copied", yes_or_no(*copied));
-            }
-            JournalDamaged { segment, offset, what } => {
-                fields.number("segment", *segment);
-                fields.number("offset", *offset);
-                fields.quoted("what", what);
-            }
+            NotReloaded { error } | NoIndex { error } => fields.quoted("error", error),
             Stopping { sessions } => fields.number("sessions", *sessions),
             Stopped { cut_off } => fields.number("cut_off", *cut_off),
         }
     }
-}
-
-fn yes_or_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
 }

@@ -16,7 +16,7 @@ mod start;
 mod store;
 
 pub use start::StartError;
-pub use store::StoreError;
+pub use store::{StoreError, lock};
 
 use crate::base::event::Log;
 use crate::config::{Config, convert};
@@ -25,6 +25,7 @@ use crate::host::listen::{Kind, Listener};
 use crate::host::log::JsonLog;
 use crate::host::tls::Tls;
 use crate::mailbox::Mailboxes;
+use crate::mailbox::imap::Imap;
 use crate::relay;
 use admission::{Admission, SessionLimits};
 use std::io;
@@ -33,7 +34,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-/// Threads for work that blocks: reads of the disk and slow key derivations, each bounded elsewhere.
+/// Threads for work that blocks: reads of the disk and slow key derivations, each bounded
+/// elsewhere.
 const BLOCKING_THREADS_MAX: usize = 64;
 
 /// A server that was started: everything is open and bound.
@@ -59,6 +61,7 @@ struct Shared {
     tls: Tls,
     mailboxes: Mailboxes,
     receiver: Arc<relay::Receiver>,
+    imap: Arc<Imap>,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }
@@ -85,6 +88,7 @@ impl Shared {
     /// Puts into force what can change while the server runs.
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
+        self.imap.reload(convert::imap(config));
     }
 }
 

@@ -1,8 +1,8 @@
 //! SIGHUP: the configuration, the certificate and the aliases are read again.
 //!
-//! All or nothing as far as it can be: a file that does not parse, or a certificate that does not fit
-//! its key, leaves everything as it was. Options that cannot change while the server runs keep their
-//! old value and are named.
+//! All or nothing as far as it can be: a file that does not parse, or a certificate that does not
+//! fit its key, leaves everything as it was. Options that cannot change while the server runs keep
+//! their old value and are named.
 
 use super::Shared;
 use super::events::ServerEvent;

@@ -15,7 +15,8 @@ use crate::host::notify::{State, notify};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -33,8 +34,13 @@ const ACCOUNTS_CLOSE: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Serves until a signal says to stop, then closes everything.
-    pub async fn run(mut self) -> io::Result<()> {
-        let mut signals = Signals::new()?;
+    pub async fn run(self) -> io::Result<()> {
+        let told = signals()?;
+        self.serve(told).await
+    }
+
+    /// Serves until it is told to stop; when nobody can tell any more, that is a stop, too.
+    async fn serve(mut self, mut told: mpsc::Receiver<Told>) -> io::Result<()> {
         let mut listeners = JoinSet::new();
         let count = self.listeners.len() as u64;
         for listener in self.listeners.drain(..) {
@@ -42,21 +48,21 @@ impl Server {
         }
         self.shared.events.emit(&ServerEvent::Ready { listeners: count });
         notify(State::Ready);
-        self.until_stopped(&mut signals).await;
+        self.until_stopped(&mut told).await;
         notify(State::Stopping);
-        self.drain(&mut signals, listeners).await;
+        self.drain(&mut told, listeners).await;
         self.close().await
     }
 
-    async fn until_stopped(&self, signals: &mut Signals) {
+    async fn until_stopped(&self, told: &mut mpsc::Receiver<Told>) {
         let mut care = tokio::time::interval(TICKET_CARE);
         let mut commands = JoinSet::new();
         loop {
             tokio::select! {
-                told = signals.next() => match told {
-                    Told::Stop => return,
+                said = told.recv() => match said {
+                    Some(Told::Stop) | None => return,
                     // What went wrong was logged; the old configuration goes on.
-                    Told::Reload => drop(reload::reload(&self.shared)),
+                    Some(Told::Reload) => drop(reload::reload(&self.shared)),
                 },
                 peer = accept_command(&self.control), if commands.len() < COMMANDS_MAX => {
                     commands.spawn(converse(Arc::clone(&self.shared), peer));
@@ -67,7 +73,7 @@ impl Server {
         }
     }
 
-    async fn drain(&self, signals: &mut Signals, mut listeners: JoinSet<()>) {
+    async fn drain(&self, told: &mut mpsc::Receiver<Told>, mut listeners: JoinSet<()>) {
         let sessions = u64::from(self.shared.admission.all_sessions());
         self.shared.events.emit(&ServerEvent::Stopping { sessions });
         self.shared.stopping.send_replace(true);
@@ -75,7 +81,7 @@ impl Server {
         tokio::select! {
             () = async { while listeners.join_next().await.is_some() {} } => {}
             () = tokio::time::sleep(drain) => {}
-            () = signals.stop() => {}
+            () = stop(told) => {}
         }
         let cut_off = u64::from(self.shared.admission.all_sessions());
         listeners.shutdown().await;
@@ -90,40 +96,37 @@ impl Server {
     }
 }
 
-/// The signals that mean something.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
-        }
-    }
-
-    /// Waits for a signal to stop; a hangup while draining means nothing any more.
-    async fn stop(&mut self) {
-        while !matches!(self.next().await, Told::Stop) {}
-    }
-}
-
-/// What a signal says.
+/// What the server is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Stop,
     Reload,
+}
+
+/// SIGHUP, SIGTERM and SIGINT, as they come.
+fn signals() -> io::Result<mpsc::Receiver<Told>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (tell, told) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let what = tokio::select! {
+                _ = terminate.recv() => Told::Stop,
+                _ = interrupt.recv() => Told::Stop,
+                _ = hangup.recv() => Told::Reload,
+            };
+            if tell.send(what).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(told)
+}
+
+/// Waits for a second stop; a reload while draining means nothing any more.
+async fn stop(told: &mut mpsc::Receiver<Told>) {
+    while told.recv().await == Some(Told::Reload) {}
 }
 
 async fn accept_command(socket: &ControlSocket) -> ControlPeer {
@@ -170,3 +173,6 @@ fn status(shared: &Shared) -> Answer {
         sessions: kinds.into_iter().map(sessions).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use crate::host::listen::Kind;
+use crate::mailbox::imap::{self, Security};
 use crate::relay::{Connection, Listener, ListenerKind};
 use crate::smtp::BareNewlines;
 use std::net::SocketAddr;
@@ -13,8 +14,8 @@ pub(super) async fn run(shared: &Shared, kind: Kind, stream: TcpStream, peer: So
         Kind::Smtp => smtp(shared, ListenerKind::Mx, stream, peer).await,
         Kind::Submission => smtp(shared, ListenerKind::Submission, stream, peer).await,
         Kind::Submissions => smtp(shared, ListenerKind::Submissions, stream, peer).await,
-        Kind::Imap => imap(shared, false, stream, peer).await,
-        Kind::Imaps => imap(shared, true, stream, peer).await,
+        Kind::Imap => imap(shared, Security::StartTls, stream, peer).await,
+        Kind::Imaps => imap(shared, Security::Implicit, stream, peer).await,
     }
 }
 
@@ -24,4 +25,8 @@ async fn smtp(shared: &Shared, kind: ListenerKind, stream: TcpStream, peer: Sock
     shared.receiver.serve(connection, shared.stopping.subscribe()).await;
 }
 
-async fn imap(_shared: &Shared, _tls: bool, _stream: TcpStream, _peer: SocketAddr) {}
+async fn imap(shared: &Shared, security: Security, stream: TcpStream, peer: SocketAddr) {
+    let peer = Some(peer.ip());
+    let connection = imap::Connection { stream: Box::new(stream), peer, security };
+    shared.imap.serve(connection, shared.stopping.subscribe()).await;
+}

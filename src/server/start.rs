@@ -18,8 +18,10 @@ use crate::host::listen::{Kind, Listener};
 use crate::host::log::{Destination, JsonLog, Style};
 use crate::host::tls::{Tls, TlsError};
 use crate::host::{listen, process};
+use crate::mailbox::imap::{self, Imap};
 use crate::mailbox::{self, Mailboxes};
 use crate::relay;
+use crate::seams::UpgradeTls;
 use crate::vault::ServerKeys;
 use std::io;
 use std::net::SocketAddr;
@@ -107,13 +109,24 @@ impl Server {
             options: convert::mailbox(&config, cores()),
         })
         .map_err(|error| StartError::Accounts(error.to_string()))?;
+        let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
+        let message_budget = ByteBudget::new(config.smtp.memory.0);
+        let imap = Imap::new(
+            convert::imap(&config),
+            imap::World {
+                mailboxes: mailboxes.clone(),
+                tls: Some(Arc::clone(&tls_upgrade)),
+                message_budget: message_budget.clone(),
+                log: events.clone(),
+            },
+        );
         let receiver = relay::Receiver::new(
             convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
             relay::World {
                 deliver: Arc::new(mailboxes.clone()),
                 authenticate: Arc::new(mailboxes.clone()),
-                tls: Some(Arc::new(tls.clone())),
-                message_budget: ByteBudget::new(config.smtp.memory.0),
+                tls: Some(tls_upgrade),
+                message_budget,
                 clock,
                 entropy,
                 log: events.clone(),
@@ -131,6 +144,7 @@ impl Server {
             tls,
             mailboxes,
             receiver,
+            imap,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
