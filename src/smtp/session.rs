@@ -277,6 +277,11 @@ impl<R> Session<R> {
         self.helo.as_ref().map(|helo| (helo.name.as_str(), helo.extended))
     }
 
+    /// The transaction that is being put together, before its message comes.
+    pub fn transaction(&self) -> Option<&Transaction<R>> {
+        self.transaction.as_ref()
+    }
+
     /// Who has logged in.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
