@@ -139,7 +139,8 @@ impl Walk {
             self.unreadable = self.unreadable.max(Some(at));
             return Ok(());
         };
-        let begins = matches!(record.changes.first(), Some(Change::Chunk(chunk)) if chunk.index == 0);
+        let begins =
+            matches!(record.changes.first(), Some(Change::Chunk(chunk)) if chunk.index == 0);
         self.records.push(Found { at, record, hash: hash(&head), epoch, bytes: head.len() });
         if begins {
             self.try_snapshot();
@@ -173,12 +174,11 @@ impl Walk {
     }
 
     fn join(&self, places: &[usize]) -> Option<(State, Footing)> {
-        let pieces = places.iter().filter_map(|&place| {
-            match self.records[place].record.changes.first() {
+        let pieces =
+            places.iter().filter_map(|&place| match self.records[place].record.changes.first() {
                 Some(Change::Chunk(chunk)) => Some(chunk.bytes.0.expose()),
                 _ => None,
-            }
-        });
+            });
         let whole: Vec<&[u8]> = pieces.collect();
         snapshot::decode(crate::base::secret::SecretBytes::new(whole.concat()).expose())
     }

@@ -14,7 +14,6 @@ use super::view::Kind;
 use crate::base::clock::UnixTime;
 use crate::base::ids::AccountNumber;
 use crate::base::secret::SecretBytes;
-use crate::pgp::Fingerprint;
 use crate::store::SealedArrival;
 
 /// Names that one record carries: half a head of the longest ones.
@@ -104,7 +103,7 @@ impl Planner<'_> {
     /// is higher (RFC 3501 §2.3.1.1 suggests it).
     fn new_validity(&self) -> u32 {
         let raises = i64::from(self.incarnation) + i64::from(self.state.repairs);
-        let now = (self.now.0 - raises).clamp(1, i64::from(u32::MAX / 2)) as u32;
+        let now = (self.now.0 - raises).clamp(1, i64::from(u32::MAX - (1 << 20))) as u32;
         now.max(self.state.uid_validity_last.saturating_add(1))
     }
 
@@ -201,20 +200,17 @@ impl Planner<'_> {
         let (flags, keywords) = flags_of(folder, names, true)?;
         let uid = folder.uid_next;
         room_for(folder, 1)?;
-        let (subkey, new_subkey) = subkey_number(self.state, &[], message.subkey)?;
         let row = RowImage {
             uid,
             size: message.size,
             flags,
             received,
             kind: Kind::Sealed,
-            subkey,
             key: KeyImage(SecretBytes::new(message.session_key.key().expose().to_vec())),
         };
         let filing = Filing {
             mailbox,
             modseq: folder.modseq + 1,
-            subkey: new_subkey,
             keywords,
             object: short(message.object),
             row,
@@ -281,8 +277,10 @@ impl Planner<'_> {
         }
         let parents = self.missing_parents(&to, &mut self.ids());
         self.check_count(parents.len())?;
-        let mut parts: Vec<Vec<Change>> =
-            names.chunks(NAMES_PER_RECORD).map(|some| vec![Change::Renamed(some.to_vec())]).collect();
+        let mut parts: Vec<Vec<Change>> = names
+            .chunks(NAMES_PER_RECORD)
+            .map(|some| vec![Change::Renamed(some.to_vec())])
+            .collect();
         if !parents.is_empty() {
             parts[0].insert(0, Change::Created(parents));
         }
@@ -409,19 +407,6 @@ pub(super) fn room_for(folder: &Folder, count: u64) -> Result<u32, Refusal> {
     u32::try_from(last).ok().filter(|last| *last < u32::MAX).ok_or(Refusal::NoMoreUids)
 }
 
-/// The number of a subkey, and the subkey itself if it gets its number now.
-pub(super) fn subkey_number(
-    state: &State,
-    new: &[Fingerprint],
-    subkey: Fingerprint,
-) -> Result<(u16, Option<Fingerprint>), Refusal> {
-    let mut known = state.subkeys.iter().chain(new);
-    let number = known.position(|known| *known == subkey);
-    let count = state.subkeys.len() + new.len();
-    let place = u16::try_from(number.unwrap_or(count)).map_err(|_| Refusal::BadMessage)?;
-    Ok((place, number.is_none().then_some(subkey)))
-}
-
 /// Flags by their bits, and the keywords that the mailbox has to learn (only if it may).
 fn flags_of(
     folder: &Folder,
@@ -464,40 +449,46 @@ fn translate(
 struct KeywordTable<'a> {
     folder: &'a Folder,
     new: Vec<(u8, String)>,
-    free: Option<u64>,
+    /// Bits that this plan uses.
+    held: u64,
 }
 
 impl<'a> KeywordTable<'a> {
     fn new(folder: &'a Folder) -> Self {
-        KeywordTable { folder, new: Vec::new(), free: None }
+        KeywordTable { folder, new: Vec::new(), held: 0 }
     }
 
     /// The bit of a keyword; a new one if it has none and may get one.
     fn bit(&mut self, name: &str, learn: bool) -> Result<Option<u8>, Refusal> {
         let known = self.folder.keywords.iter().enumerate().map(|(bit, name)| (bit as u8, name));
         let new = self.new.iter().map(|(bit, name)| (*bit, name));
-        let taken = |bit: u8| self.new.iter().any(|(new, _)| *new == bit);
+        let renamed = |bit: u8| self.new.iter().any(|(new, _)| *new == bit);
         let found = known
-            .filter(|(bit, _)| !taken(*bit))
+            .filter(|(bit, _)| !renamed(*bit))
             .chain(new)
-            .find(|(_, known)| known.eq_ignore_ascii_case(name));
-        if found.is_some() || !learn {
-            return Ok(found.map(|(bit, _)| bit));
-        }
-        let bit = self.free_bit().ok_or(Refusal::TooManyKeywords)?;
-        self.new.push((bit, name.to_owned()));
+            .find(|(_, known)| known.eq_ignore_ascii_case(name))
+            .map(|(bit, _)| bit);
+        let bit = match found {
+            Some(bit) => bit,
+            None if !learn => return Ok(None),
+            None => {
+                let bit = self.free_bit().ok_or(Refusal::TooManyKeywords)?;
+                self.new.push((bit, name.to_owned()));
+                bit
+            }
+        };
+        self.held |= 1 << bit;
         Ok(Some(bit))
     }
 
     /// A bit behind the table's end or, when that is full, one that no message uses any more.
-    fn free_bit(&mut self) -> Option<u8> {
+    fn free_bit(&self) -> Option<u8> {
         let known = self.folder.keywords.len();
-        let taken = self.new.iter().fold(0, |set, (bit, _)| set | 1u64 << bit);
-        let behind = (known..KEYWORDS_MAX).find(|bit| taken >> bit & 1 == 0);
-        let unused = *self.free.get_or_insert_with(|| {
-            !self.folder.pages.iter().fold(0, |used, row| used | row.flags.keywords)
-        });
-        let again = (0..KEYWORDS_MAX).find(|bit| unused & !taken & 1 << bit != 0);
-        behind.or(again).map(|bit| bit as u8)
+        let free = |bit: &usize| self.held >> bit & 1 == 0;
+        if let Some(bit) = (known..KEYWORDS_MAX).find(free) {
+            return Some(bit as u8);
+        }
+        let used = self.folder.pages.iter().fold(self.held, |used, row| used | row.flags.keywords);
+        (0..KEYWORDS_MAX).find(|bit| used >> bit & 1 == 0).map(|bit| bit as u8)
     }
 }

@@ -17,7 +17,6 @@ use crate::base::entropy::Entropy;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::base::secret::SecretBytes;
 use crate::journal::{Address, Body, Class, Entry, HEAD_BYTES_MAX, Identity};
-use crate::pgp::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 /// Records are padded to a multiple of this, in octets, so that a flag looks like a move.
@@ -86,8 +85,6 @@ pub(super) struct NewMailbox {
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Folding {
-    /// Subkeys that the account meets for the first time; they get the next numbers.
-    pub subkeys: Vec<Fingerprint>,
     pub groups: Vec<FoldGroup>,
     /// Arrivals that got no UID: seen before, or filed by nobody.
     pub dropped: Vec<Address>,
@@ -111,7 +108,6 @@ pub(super) struct FoldedRow {
 pub(super) struct Filing {
     pub mailbox: MailboxId,
     pub modseq: u64,
-    pub subkey: Option<Fingerprint>,
     pub keywords: Vec<(u8, String)>,
     pub object: u64,
     pub row: RowImage,
@@ -125,7 +121,6 @@ pub(super) struct RowImage {
     pub flags: Flags,
     pub received: UnixTime,
     pub kind: Kind,
-    pub subkey: u16,
     pub key: KeyImage,
 }
 

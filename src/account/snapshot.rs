@@ -11,7 +11,6 @@ use super::view::{KEY_BYTES, KeyBlock, Kind, PAGE_ROWS, Pages, Row};
 use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
 use crate::journal::Address;
-use crate::pgp::Fingerprint;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -24,6 +23,14 @@ pub(super) struct Footing {
     pub older: Vec<Address>,
 }
 
+/// What will be other than in the state, once the snapshot is durable.
+pub(super) struct Marks {
+    pub expunged: bool,
+    pub rekeyed_at: Option<UnixTime>,
+    /// The account's own frames that nothing will point to any more.
+    pub dying: Vec<Address>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     footing: Footing,
@@ -31,7 +38,6 @@ struct Head {
     next_mailbox: u32,
     uid_validity_last: u32,
     repairs: u32,
-    subkeys: Vec<Fingerprint>,
     shared: Vec<(Address, u32)>,
     seen: Vec<u64>,
     pending: Vec<Address>,
@@ -65,7 +71,6 @@ struct StoredRow<'a> {
     received: UnixTime,
     frame: Address,
     kind: Kind,
-    subkey: u16,
     key: &'a [u8],
 }
 
@@ -73,8 +78,8 @@ struct StoredRow<'a> {
 const ROW_BYTES: usize = 72;
 
 /// The state as octets.
-pub(super) fn encode(state: &State, footing: Footing) -> SecretBytes {
-    let head = head_of(state, footing);
+pub(super) fn encode(state: &State, footing: Footing, marks: Marks) -> SecretBytes {
+    let head = head_of(state, footing, marks);
     let rows: usize = state.folders.values().map(|folder| folder.pages.len() as usize).sum();
     let out = Vec::with_capacity(
         postcard::experimental::serialized_size(&head).unwrap_or(0) + rows * ROW_BYTES,
@@ -95,7 +100,6 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(State, Footing)> {
         next_mailbox: head.next_mailbox,
         uid_validity_last: head.uid_validity_last,
         repairs: head.repairs,
-        subkeys: head.subkeys,
         shared: head.shared.into_iter().collect(),
         seen: head.seen.into_iter().collect(),
         pending: head.pending.into_iter().collect(),
@@ -114,7 +118,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(State, Footing)> {
     rest.is_empty().then_some((state, head.footing))
 }
 
-fn head_of(state: &State, footing: Footing) -> Head {
+fn head_of(state: &State, footing: Footing, marks: Marks) -> Head {
     let mut seen: Vec<u64> = state.seen.iter().copied().collect();
     seen.sort_unstable();
     let mut shared: Vec<_> = state.shared.iter().map(|(frame, more)| (*frame, *more)).collect();
@@ -125,14 +129,13 @@ fn head_of(state: &State, footing: Footing) -> Head {
         next_mailbox: state.next_mailbox,
         uid_validity_last: state.uid_validity_last,
         repairs: state.repairs,
-        subkeys: state.subkeys.clone(),
         shared,
         seen,
         pending: state.pending.iter().copied().collect(),
-        dead: state.dead.iter().copied().collect(),
+        dead: state.dead.iter().copied().chain(marks.dying).collect(),
         salvage_to: state.salvage_to,
-        expunged: state.expunged,
-        rekeyed_at: state.rekeyed_at,
+        expunged: marks.expunged,
+        rekeyed_at: marks.rekeyed_at,
         folders: state.folders.iter().map(|(id, folder)| folder_head(*id, folder)).collect(),
     }
 }
@@ -177,7 +180,6 @@ fn stored(row: &Row) -> StoredRow<'_> {
         received: row.received,
         frame: row.frame,
         kind: row.kind,
-        subkey: row.subkey,
         key: row.key_bytes(),
     }
 }
@@ -215,7 +217,6 @@ fn page_rows(images: &[StoredRow<'_>]) -> Option<Vec<Row>> {
         received: image.received,
         frame: image.frame,
         kind: image.kind,
-        subkey: image.subkey,
         key_at: at as u16,
         keys: keys.clone(),
     };

@@ -11,7 +11,6 @@ use super::view::{KEY_BYTES, KeyBlock, Pages, Row};
 use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
 use crate::journal::Address;
-use crate::pgp::Fingerprint;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -44,7 +43,6 @@ pub(super) struct State {
     pub uid_validity_last: u32,
     /// How often every UIDVALIDITY was raised after damage.
     pub repairs: u32,
-    pub subkeys: Vec<Fingerprint>,
     /// Frames that more than one row stands for: how many more.
     pub shared: HashMap<Address, u32>,
     /// Objects that were filed once (their short names).
@@ -169,7 +167,6 @@ impl State {
     }
 
     fn fold(&mut self, folding: Folding, touched: &mut BTreeSet<MailboxId>) {
-        self.subkeys.extend(folding.subkeys);
         for frame in folding.dropped {
             self.pending.remove(&frame);
             self.dead.insert(frame);
@@ -194,7 +191,6 @@ impl State {
         let frame = Address { segment: at.segment, slot };
         self.pending.remove(&frame);
         self.remember(filing.object);
-        self.subkeys.extend(filing.subkey);
         self.learn(filing.mailbox, &filing.keywords);
         let rows = rows(vec![filing.row], filing.modseq);
         let rows = rows.into_iter().map(|row| Row { frame, ..row }).collect();
@@ -331,7 +327,6 @@ fn rows(images: Vec<RowImage>, modseq: u64) -> Vec<Row> {
         received: image.received,
         frame: Address { segment: 0, slot: 0 },
         kind: image.kind,
-        subkey: image.subkey,
         key_at: at as u16,
         keys: keys.clone(),
     };

@@ -268,7 +268,6 @@ pub async fn passwd(
 ) -> Result<(), AdminError> {
     let password = choose(&password)?;
     let account = number(core, address)?;
-    let before = slots(core, account);
     let authority = open(core, address, credential).await?.authority;
     change(core, account, move |core, file| {
         let (now, entropy) = (core.clock.now(), &*core.entropy);
@@ -277,7 +276,7 @@ pub async fn passwd(
         Ok((authority.set_password(keys, file, &password, party, now, entropy)?, ()))
     })
     .await?;
-    forget(core, account, before);
+    forget_missing(core, account);
     note::leave(core, account, Note::Password).await;
     Ok(())
 }
@@ -312,14 +311,13 @@ pub async fn recovery(
     credential: SecretBytes,
 ) -> Result<GeneratedSecret, AdminError> {
     let account = number(core, address)?;
-    let before = slots(core, account);
     let authority = open(core, address, credential).await?.authority;
     let code = change(core, account, move |core, file| {
         let (now, entropy) = (core.clock.now(), &*core.entropy);
         Ok(authority.new_recovery_code(file, Party::Owner, now, entropy)?)
     })
     .await?;
-    forget(core, account, before);
+    forget_missing(core, account);
     note::leave(core, account, Note::Recovery).await;
     Ok(code)
 }
@@ -447,16 +445,11 @@ async fn change<T: Send + 'static>(
     .await?
 }
 
-fn slots(core: &Core, account: AccountNumber) -> Vec<vault::SlotId> {
-    let account = core.directory.get(account);
-    account.map(|account| account.file.slots().map(|(slot, _)| slot).collect()).unwrap_or_default()
-}
-
 /// Slots that are gone must not be known to a running unlock either.
-fn forget(core: &Core, account: AccountNumber, before: Vec<vault::SlotId>) {
-    let after = slots(core, account);
+fn forget_missing(core: &Core, account: AccountNumber) {
     let resident = core.registry.resident(account);
-    if let Some(unlocked) = resident.and_then(|resident| resident.unlocked()) {
-        before.iter().filter(|slot| !after.contains(slot)).for_each(|slot| unlocked.forget(*slot));
+    let unlocked = resident.and_then(|resident| resident.unlocked());
+    if let (Some(unlocked), Some(account)) = (unlocked, core.directory.get(account)) {
+        unlocked.forget_missing(&account.file);
     }
 }

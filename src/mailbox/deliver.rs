@@ -7,6 +7,7 @@
 use super::core::{Core, Died};
 use super::directory::{Account, Found};
 use super::events::MailboxEvent;
+use super::task::Why;
 use crate::base::ids::AccountNumber;
 use crate::journal::{AppendError, Entry};
 use crate::mail::{self, Address, Analysis};
@@ -116,7 +117,10 @@ fn accounts(core: &Core, recipients: &[LocalRecipient]) -> Result<Vec<Recipient>
     for recipient in recipients {
         let is_known = |(known, _): &Recipient| known.file.number() == recipient.account;
         if !accounts.iter().any(is_known) {
-            let account = core.directory.seal_key(recipient.account).ok_or(NotStored::Account)?;
+            let Some(account) = core.directory.seal_key(recipient.account) else {
+                core.registry.stop(recipient.account, Why::Suspect);
+                return Err(NotStored::Account);
+            };
             accounts.push((account, recipient.detail.clone()));
         }
     }
@@ -156,17 +160,20 @@ impl Sealing {
         sealed.await?.map_err(|_| NotStored::Seal)
     }
 
-    /// Runs `work` here if the message is small, else where it may block; in both cases at most as
-    /// many at a time as there are cores.
+    /// Runs `work` here if the message is small, else where it may block. What runs here is bounded
+    /// by the reactor's own threads, and does not wait behind folds and searches.
     async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotStored> {
-        if self.delivery.message.len() > INLINE_BYTES_MAX {
-            return Ok(self.core.compute(work).await?);
+        match self.delivery.message.len() > INLINE_BYTES_MAX {
+            true => Ok(self.core.compute(work).await?),
+            false => {
+                // Others get their turn between two copies for a crowd of recipients.
+                tokio::task::yield_now().await;
+                Ok(work())
+            }
         }
-        let _permit = self.core.cores.acquire().await.map_err(|_| NotStored::Seal)?;
-        Ok(work())
     }
 }
 

@@ -339,7 +339,7 @@ fn is_the_same(one: &AccountFile, other: &AccountFile) -> bool {
         && one.subkey() == other.subkey()
 }
 
-/// Where the file of an account is.
+/// Where `store` keeps the file of an account.
 fn path(account: AccountNumber) -> String {
-    format!("{DIRECTORY}/{account}")
+    format!("{DIRECTORY}/{:08}.account", account.0)
 }

@@ -24,6 +24,7 @@ struct Inner {
 
 struct State {
     queue: KdfQueue,
+    turns: u64,
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
 }
 
@@ -43,7 +44,7 @@ struct Place {
 impl Kdf {
     /// An empty queue.
     pub fn new(limits: KdfLimits, entropy: &dyn Entropy) -> Kdf {
-        let state = State { queue: KdfQueue::new(limits), waiting: HashMap::new() };
+        let state = State { queue: KdfQueue::new(limits), turns: 0, waiting: HashMap::new() };
         Kdf(Arc::new(Inner { name_key: Key::random(entropy), state: Mutex::new(state) }))
     }
 
@@ -62,10 +63,16 @@ impl Kdf {
         Ok(Run { place })
     }
 
+    /// Turns given since the start.
+    pub fn turns(&self) -> u64 {
+        self.with(|state| state.turns)
+    }
+
     /// Wakes those whose turn it is.
     fn start(&self) {
         self.with(|state| {
             while let Some(ticket) = state.queue.start() {
+                state.turns += 1;
                 // Nobody there: the receiver is dropped after its place was given up, or is about
                 // to be, and then `Place` ends the run.
                 if let Some(wake) = state.waiting.remove(&ticket) {

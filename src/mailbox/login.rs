@@ -11,7 +11,7 @@
 use super::core::{Core, blocking};
 use super::directory::{Account, Found};
 use super::events::MailboxEvent;
-use super::task::Resident;
+use super::task::{Resident, Why};
 use crate::base::secret::SecretBytes;
 use crate::seams::{AuthRequest, PASSWORD_BYTES_MAX, USER_BYTES_MAX};
 use crate::vault::{self, Credential, Opened, Purpose, Refusal, SlotKind, Verified};
@@ -80,9 +80,10 @@ async fn try_credential(
     }
     let credential = Credential::parse(password.expose()).map_err(|_| Denied::Refused)?;
     let (name, found) = look_up(core, user);
-    let account = match found {
-        Found::Account(account) => Some(account),
-        _ => None,
+    let (account, otherwise) = match found {
+        Found::Account(account) => (Some(account), Denied::Refused),
+        Found::Suspect => (None, Denied::TryLater),
+        Found::Nobody | Found::NotLocal => (None, Denied::Refused),
     };
     if let (Some(account), false) = (&account, purpose == Purpose::Command)
         && let Some(gives) = known(core, account, &credential)
@@ -94,9 +95,10 @@ async fn try_credential(
         (Some(account), Ok(gives)) => still_valid(core, account, gives),
         (Some(account), Err(Refusal::Tampered(_))) => {
             core.directory.suspect(account.file.number(), "vault");
+            core.registry.stop(account.file.number(), Why::Suspect);
             Err(Denied::TryLater)
         }
-        (None, _) | (_, Err(Refusal::WrongSecret)) => Err(Denied::Refused),
+        (None, _) | (_, Err(Refusal::WrongSecret)) => Err(otherwise),
     }
 }
 

@@ -39,6 +39,11 @@ mod registry;
 mod service;
 mod task;
 
+#[cfg(test)]
+pub(crate) mod house;
+#[cfg(test)]
+mod tests;
+
 pub use admin::{Added, AdminError, Line, State};
 pub use board::Version;
 pub use events::MailboxEvent;

@@ -66,6 +66,13 @@ impl Registry {
         Ok((entry.started().await?, left))
     }
 
+    /// Says that an account is to be locked, and does not wait for it.
+    pub fn stop(&self, account: AccountNumber, why: Why) {
+        if let Some(entry) = self.table().get(&account) {
+            entry.stop.send_replace(Some(why));
+        }
+    }
+
     /// Locks an account: what its task does now is finished, then its keys are gone. Returns when
     /// they are.
     pub async fn lock(&self, account: AccountNumber, why: Why) {

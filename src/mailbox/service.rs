@@ -100,10 +100,19 @@ impl Mailboxes {
         };
         let (account, address) = (admitted.account.file.number(), admitted.account.address.clone());
         match admitted.attach(core).await {
-            Ok(Some(resident)) => Login::Open(AccountHandle::attach(core.clone(), resident)),
+            Ok(Some(resident)) => match AccountHandle::attach(core.clone(), resident) {
+                // The grace time or the limit ended between the two.
+                handle if handle.is_locked() => Login::TryLater,
+                handle => Login::Open(handle),
+            },
             Ok(None) => Login::Locked { account, address },
             Err(denied) => denied.into(),
         }
+    }
+
+    /// Slow key derivations since the start, for reports.
+    pub fn slow_derivations(&self) -> u64 {
+        self.0.kdf.turns()
     }
 
     /// Locks all accounts (the end of the server): tasks finish what they do, keys are zeroed.

@@ -48,6 +48,8 @@ pub enum Why {
     Grace,
     /// The absolute limit.
     Limit,
+    /// The account's file is not what it should be.
+    Suspect,
     /// The server stops.
     Shutdown,
     /// The account's machine failed.
@@ -61,6 +63,7 @@ impl Why {
             Why::Command => "command",
             Why::Grace => "grace",
             Why::Limit => "limit",
+            Why::Suspect => "suspect",
             Why::Shutdown => "shutdown",
             Why::Failure => "failure",
         }
@@ -126,11 +129,6 @@ impl Resident {
     /// Where requests go.
     pub fn requests(&self) -> &mpsc::Sender<Request> {
         &self.requests
-    }
-
-    /// What is published.
-    pub fn board(&self) -> &Arc<Board<Shown>> {
-        &self.board
     }
 
     /// Counts a session in, and gives it its cache, which is emptied when the account locks.
