@@ -84,16 +84,13 @@ impl FoldWork {
             Ok(prefix) => prefix,
             Err(error) => return self.unreadable(frame, error),
         };
-        let digest = match open::body_digest(&self.reader, frame) {
-            Ok(digest) => digest,
-            Err(error) => return self.unreadable(frame, error),
-        };
         let object = info.object;
         let opened = pgp::recipient(&prefix).ok().and_then(|subkey| {
             let key = self.unlocked.session_key(&prefix).ok()?;
             let Place { server, account, .. } = &self.place;
             let record =
-                open_record(&key, server, *account, object, &subkey, &digest, &head).ok()?;
+                open_record(&key, server, *account, object, &subkey, &info.body_sha256, &head)
+                    .ok()?;
             Some(What::Message { object, key, record: Box::new(record) })
         });
         Ok(opened.unwrap_or(What::Unreadable { object }))

@@ -46,6 +46,8 @@ pub struct Machine {
     /// Claims to `\Recent` that no record has yet.
     claimed: BTreeSet<MailboxId>,
     needs_repair: bool,
+    /// Octets of a snapshot's chunks.
+    chunk_bytes: usize,
     views: BTreeMap<MailboxId, Arc<MailboxView>>,
     catalog: Arc<Catalog>,
 }
@@ -189,6 +191,7 @@ impl Machine {
             filed: HashSet::new(),
             claimed: BTreeSet::new(),
             needs_repair: linked.lost,
+            chunk_bytes: CHUNK_BYTES_MAX,
             views: BTreeMap::new(),
             catalog: Arc::default(),
         };
@@ -460,9 +463,19 @@ impl Machine {
         let mut draft = self.planner(now).set_up();
         draft.parts[0].insert(0, Change::Repaired);
         // Otherwise the next load would find the same damage and repair it again.
-        self.log.bytes = usize::MAX / 2;
+        self.want_snapshot();
         self.needs_repair = false;
         self.seal_draft(draft)
+    }
+
+    /// Makes a snapshot due.
+    pub(super) fn want_snapshot(&mut self) {
+        self.log.bytes = usize::MAX / 2;
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_chunk_bytes(&mut self, bytes: usize) {
+        self.chunk_bytes = bytes;
     }
 
     fn index_is_old(&self) -> bool {
@@ -486,7 +499,8 @@ impl Machine {
             dying,
         };
         let image = snapshot::encode(&self.state, footing, marks);
-        let (entries, records) = self.seal_records(chunks(&image, &*self.entropy));
+        let (entries, records) =
+            self.seal_records(chunks(&image, self.chunk_bytes, &*self.entropy));
         let batches = entries.into_iter().map(|entry| vec![entry]).collect();
         let step = Step::Snapshot { records, floor: self.accounted, older, at: now };
         Some(Planned { batches, step, outcome: Outcome::Maintained })
@@ -607,9 +621,9 @@ fn status(view: &MailboxView) -> Status {
 }
 
 /// Cuts an image into the records of one snapshot.
-fn chunks(image: &SecretBytes, entropy: &dyn Entropy) -> Vec<Vec<Change>> {
+fn chunks(image: &SecretBytes, chunk_bytes: usize, entropy: &dyn Entropy) -> Vec<Vec<Change>> {
     let snapshot = u64::from_be_bytes(entropy::bytes(entropy));
-    let pieces = image.expose().chunks(CHUNK_BYTES_MAX);
+    let pieces = image.expose().chunks(chunk_bytes);
     let count = pieces.len() as u32;
     let chunk = |(index, piece): (usize, &[u8])| {
         let bytes = KeyBytes(SecretBytes::new(piece.to_vec()));

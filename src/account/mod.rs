@@ -47,3 +47,6 @@ pub use machine::{
 };
 pub use open::{OpenFailure, Opener};
 pub use view::{Changes, Kind, MailboxView, PAGE_ROWS, Row};
+
+#[cfg(test)]
+mod tests;

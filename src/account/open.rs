@@ -2,7 +2,6 @@
 
 use super::record::Place;
 use super::view::{Kind, Row};
-use crate::base::crypto;
 use crate::base::secret::SecretBytes;
 use crate::journal::{Address, ReadError, Reader};
 use crate::mail::analyse;
@@ -54,12 +53,11 @@ impl Opener {
             return placeholder_card(row);
         }
         let (info, head) = self.reader.info_and_head(row.frame)?;
-        let digest = body_digest(&self.reader, row.frame)?;
         let prefix = self.reader.body_prefix(row.frame, PKESK_PREFIX_BYTES)?;
         let subkey = pgp::recipient(&prefix).map_err(|_| OpenFailure::Damaged)?;
         let key = SessionKey::new(row.key());
         let Place { server, account, .. } = &self.place;
-        open_record(&key, server, *account, info.object, &subkey, &digest, &head)
+        open_record(&key, server, *account, info.object, &subkey, &info.body_sha256, &head)
             .map_err(|_| OpenFailure::Damaged)
     }
 
@@ -77,11 +75,6 @@ impl Opener {
             false => Err(OpenFailure::Damaged),
         }
     }
-}
-
-/// The SHA-256 of a frame's body, as its record is bound to it.
-pub(super) fn body_digest(reader: &Reader, at: Address) -> Result<[u8; 32], ReadError> {
-    reader.body(at).map(|body| crypto::sha256(&[&body]))
 }
 
 fn placeholder_card(row: &Row) -> Result<ArrivalRecord, OpenFailure> {

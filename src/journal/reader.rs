@@ -171,6 +171,7 @@ impl Found {
             object: self.header.object,
             head_bytes: self.header.head_bytes,
             body_bytes: self.header.body_bytes,
+            body_sha256: self.header.body_sha256,
             previous: self.header.previous,
             dead: self.dead,
         }

@@ -77,6 +77,7 @@ impl Accounts {
     /// Reads the directory; makes it if it is not there.
     pub fn load(disk: Arc<dyn Disk>, keys: Arc<ServerKeys>) -> Result<Accounts, AccountsError> {
         disk.create_dir(DIRECTORY)?;
+        disk.sync_dir("")?;
         let mut accounts = Accounts {
             disk,
             keys,

@@ -278,7 +278,7 @@ impl ArrivalRecord {
     }
 
     /// Version, length, postcard, zeros up to the next step.
-    fn to_padded(&self) -> Vec<u8> {
+    pub(super) fn to_padded(&self) -> Vec<u8> {
         let body = postcard::to_allocvec(self).expect("a record has no type that postcard lacks");
         let mut out = Vec::with_capacity((body.len() + 5).next_multiple_of(RECORD_STEP_BYTES));
         out.push(VERSION);
@@ -288,7 +288,7 @@ impl ArrivalRecord {
         out
     }
 
-    fn from_padded(bytes: &[u8]) -> Result<ArrivalRecord, ArrivalError> {
+    pub(super) fn from_padded(bytes: &[u8]) -> Result<ArrivalRecord, ArrivalError> {
         let malformed = ArrivalError::Malformed;
         let (front, rest) = bytes.split_at_checked(5).ok_or(malformed)?;
         let length = u32::from_be_bytes(front[1..].try_into().map_err(|_| malformed)?) as usize;
