@@ -24,8 +24,8 @@
 //! # Known gaps
 //! - `passwd` does not take back what an old file and the old password open; `rekey` does, for mail
 //!   that arrives after it.
-//! - A whole old file put back with its old MAC is not noticed here; the journal's owner can compare
-//!   [`AccountFile::generation`].
+//! - A whole old file put back with its old MAC is not noticed here; the owner of the journal can
+//!   compare [`AccountFile::generation`].
 //!
 //! # Standards
 //! RFC 8265 (passwords), RFC 9106 (Argon2), RFC 5869 (HKDF), RFC 8452 (AES-256-GCM-SIV).
