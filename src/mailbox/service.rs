@@ -110,6 +110,12 @@ impl Mailboxes {
         }
     }
 
+    /// What is inside, for the role's own tests.
+    #[cfg(test)]
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.0
+    }
+
     /// Slow key derivations since the start, for reports.
     pub fn slow_derivations(&self) -> u64 {
         self.0.kdf.turns()

@@ -14,8 +14,8 @@ use super::core::{Core, Died, blocking};
 use super::events::MailboxEvent;
 use super::handle::ApplyError;
 use crate::account::{
-    Catalog, Command, FOLD_BATCH_MAX, Loaded, Machine, MailboxId, MailboxView, Opened, Opener,
-    Outcome, Planned,
+    Catalog, Command, FOLD_BATCH_MAX, Folded, Loaded, Machine, MailboxId, MailboxView, Opened,
+    Opener, Outcome, Planned,
 };
 use crate::base::ids::AccountNumber;
 use crate::journal::{Address, AppendError};
@@ -343,6 +343,10 @@ impl Task {
         let now = self.core.clock.now();
         let planned = self.on_machine(move |machine| machine.plan_fold(opened, now)).await?;
         match self.carry_out(planned).await {
+            // The disk failed under the first of them.
+            Ok(Outcome::Folded(folded)) if folded == Folded::default() => {
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
             Ok(Outcome::Folded(folded)) => {
                 let (account, messages) = (self.resident.account, folded.messages.into());
                 self.core.events.emit(&MailboxEvent::Folded {
