@@ -34,6 +34,7 @@ use crate::mail;
 use crate::store::{self, ArrivalRecord, Destination, SealedArrival};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// A session's hold on an unlocked account.
@@ -117,6 +118,18 @@ impl AccountHandle {
     /// Wakes at each publication, and when the account locks.
     pub fn changes(&self) -> watch::Receiver<Version> {
         self.0.visit.changes()
+    }
+
+    /// Waits until what has arrived is in the views, or the first batch of it if there is more, or
+    /// the account locks; at most `limit`. A client that looks once and goes away (a script, a
+    /// synchroniser) would else miss what came before it logged in.
+    pub async fn settled(&self, limit: Duration) {
+        let mut changes = self.changes();
+        tokio::select! {
+            () = self.0.resident.next_batch() => {}
+            _ = changes.wait_for(|version| version.locked) => {}
+            () = tokio::time::sleep(limit) => {}
+        }
     }
 
     /// Makes a change. It is durable, and in the published views, when this returns. If the future

@@ -99,12 +99,22 @@ struct Limit {
 
 type SessionCache = Mutex<BodyCache<Address>>;
 
+/// What waits to be given its places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tray {
+    /// Something may wait.
+    waits: bool,
+    /// Batches that were gone through, with success or not.
+    batches: u64,
+}
+
 /// An unlocked account as the rest of the role sees it.
 pub struct Resident {
     account: AccountNumber,
     board: Arc<Board<Shown>>,
     requests: mpsc::Sender<Request>,
     nudge: Notify,
+    tray: watch::Sender<Tray>,
     limit: watch::Sender<Limit>,
     unlocked: Mutex<Option<Unlocked>>,
     caches: Mutex<Vec<Weak<SessionCache>>>,
@@ -123,7 +133,16 @@ impl Resident {
 
     /// Says that something has arrived.
     pub fn nudge(&self) {
+        self.tray.send_modify(|tray| tray.waits = true);
         self.nudge.notify_one();
+    }
+
+    /// Returns when nothing waits to be given its places, or when one more batch was.
+    pub async fn next_batch(&self) {
+        let mut tray = self.tray.subscribe();
+        let before = tray.borrow().batches;
+        // The resident holds the sender, so that this ends by its condition alone.
+        let _ = tray.wait_for(|tray| !tray.waits || tray.batches > before).await;
     }
 
     /// Where requests go.
@@ -209,6 +228,7 @@ impl Task {
             board: Board::new(shown(&machine, opener)),
             requests: sender,
             nudge: Notify::new(),
+            tray: watch::Sender::new(Tray { waits: true, batches: 0 }),
             limit: watch::Sender::new(limit),
             unlocked: Mutex::new(Some(unlocked)),
             caches: Mutex::default(),
@@ -279,6 +299,7 @@ impl Task {
             Wake::Opened(opened) => {
                 self.opening = None;
                 self.file(opened.ok_or(Died)?).await?;
+                self.resident.tray.send_modify(|tray| tray.batches += 1);
             }
             Wake::Work => self.work().await?,
         }
@@ -332,7 +353,10 @@ impl Task {
                 let opening = async move { core.compute(move || work.run()).await.ok() };
                 self.opening = Some(tokio::spawn(opening));
             }
-            Ok(None) => self.arrivals_due = false,
+            Ok(None) => {
+                self.arrivals_due = false;
+                self.resident.tray.send_modify(|tray| tray.waits = false);
+            }
             Err(_) => self.retry_at = Some(Instant::now() + RETRY),
         }
         Ok(())
