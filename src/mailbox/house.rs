@@ -1,5 +1,5 @@
-//! A whole mailbox role in memory, for tests: disk, journal, clock, and a log that can hold durability
-//! back or fail.
+//! A whole mailbox role in memory, for tests: disk, journal, clock, and a log that can hold
+//! durability back or fail.
 
 use super::{AccountHandle, Login, MailboxEvent, Mailboxes, Options, Parts};
 use crate::account::MailboxView;
