@@ -42,9 +42,7 @@ mod service;
 mod task;
 
 #[cfg(test)]
-pub(crate) mod house;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admin::{Added, AdminError, Line, State};
 pub use board::Version;
