@@ -23,10 +23,16 @@
 //! flags, and what does not open becomes a placeholder.
 
 mod catalog;
+mod chain;
 mod command;
 mod flags;
+mod fold;
 mod machine;
 mod open;
+mod plan;
+mod record;
+mod snapshot;
+mod state;
 mod view;
 
 pub use catalog::{
@@ -35,6 +41,13 @@ pub use catalog::{
 };
 pub use command::{Command, FlagNames, Folded, Outcome, Refusal};
 pub use flags::{FlagMode, Flags, KEYWORD_BYTES_MAX, KEYWORDS_MAX, UidSet, is_keyword};
-pub use machine::{Damage, FOLD_BATCH_MAX, FoldWork, LoadError, Loaded, Machine, Opened, Planned};
+pub use fold::{FoldWork, Opened};
+pub use machine::{
+    Damage, FOLD_BATCH_MAX, LoadError, Loaded, Machine, Planned, SNAPSHOT_BYTES, SNAPSHOT_RECORDS,
+    Tuning,
+};
 pub use open::{OpenFailure, Opener};
 pub use view::{Changes, Kind, MailboxView, PAGE_ROWS, Row};
+
+#[cfg(test)]
+mod tests;

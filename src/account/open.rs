@@ -1,16 +1,20 @@
 //! Opening stored messages, by sessions, away from the machine.
 
+use super::record::Place;
 use super::view::{Kind, Row};
 use crate::base::secret::SecretBytes;
-use crate::journal::{ReadError, Reader};
-use crate::store::ArrivalRecord;
+use crate::journal::{Address, ReadError, Reader};
+use crate::mail::analyse;
+use crate::pgp::{self, PKESK_PREFIX_BYTES, SessionKey};
+use crate::store::{ArrivalRecord, Role, open_record};
 use crate::vault::Unlocked;
 
-/// Opens records and bodies of one account's rows. Cheap to clone; needs the witness to be made.
-/// Its calls read the disk and compute: call them where blocking is allowed.
+/// Opens records and bodies of one account's rows. Cheap to clone; needs the witness to be made,
+/// and then only what the rows hold. Its calls read the disk and compute: call them where blocking
+/// is allowed.
 #[derive(Clone)]
 pub struct Opener {
-    unlocked: Unlocked,
+    place: Place,
     reader: Reader,
 }
 
@@ -38,19 +42,61 @@ impl From<ReadError> for OpenFailure {
 impl Opener {
     /// An opener for the account that `unlocked` is the witness of.
     pub fn new(unlocked: Unlocked, reader: Reader) -> Opener {
-        Opener { unlocked, reader }
+        let place = Place::new(reader.identity(), unlocked.account());
+        Opener { place, reader }
     }
 
     /// The arrival record: headers, envelope, structure. One read and one symmetric opening. What
     /// was too large for it is left out; [`ArrivalRecord::complete`] derives it from the body.
     pub fn card(&self, row: &Row) -> Result<ArrivalRecord, OpenFailure> {
-        let _ = (row, &self.unlocked, &self.reader, Kind::Sealed);
-        todo!()
+        if row.kind == Kind::Placeholder {
+            return placeholder_card(row);
+        }
+        let (info, head) = self.reader.info_and_head(row.frame)?;
+        let prefix = self.reader.body_prefix(row.frame, PKESK_PREFIX_BYTES)?;
+        let subkey = pgp::recipient(&prefix).map_err(|_| OpenFailure::Damaged)?;
+        let key = SessionKey::new(row.key());
+        let Place { server, account, .. } = &self.place;
+        open_record(&key, server, *account, info.object, &subkey, &info.body_sha256, &head)
+            .map_err(|_| OpenFailure::Damaged)
     }
 
     /// The octets of the message, all verified before the first is given out.
     pub fn body(&self, row: &Row) -> Result<SecretBytes, OpenFailure> {
-        let _ = row;
-        todo!()
+        if row.kind == Kind::Placeholder {
+            return Ok(SecretBytes::new(placeholder(row.frame)));
+        }
+        let message = self.reader.body(row.frame)?;
+        let opened =
+            pgp::open(&SessionKey::new(row.key()), &message).map_err(|_| OpenFailure::Damaged)?;
+        // What a UID shows never changes, and RFC822.SIZE is exact.
+        match opened.expose().len() == row.size as usize {
+            true => Ok(opened),
+            false => Err(OpenFailure::Damaged),
+        }
     }
+}
+
+fn placeholder_card(row: &Row) -> Result<ArrivalRecord, OpenFailure> {
+    let text = placeholder(row.frame);
+    ArrivalRecord::new(Role::Inbox, None, row.received, &text, analyse(&text))
+        .map_err(|_| OpenFailure::Damaged)
+}
+
+/// What stands in for an arrival that could not be opened. Made of nothing that can change, because
+/// what a UID shows never changes.
+pub(super) fn placeholder(frame: Address) -> Vec<u8> {
+    format!(
+        "From: Postseal <postmaster@localhost>\r\n\
+         Subject: A message that could not be opened\r\n\
+         Message-ID: <{}.{}.unopened@postseal.invalid>\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=us-ascii\r\n\
+         \r\n\
+         Something arrived for you that does not open with your keys: it was damaged on the disk,\r\n\
+         or written there by somebody who is not this server. Its sealed octets are kept until you\r\n\
+         delete this notice; the administrator can find them in the journal as frame {frame}.\r\n",
+        frame.segment, frame.slot
+    )
+    .into_bytes()
 }

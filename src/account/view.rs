@@ -56,8 +56,6 @@ pub struct Row {
     pub frame: Address,
     /// Sealed message or placeholder.
     pub kind: Kind,
-    /// Which of the account's storage subkeys it was sealed to, as the account numbers them.
-    pub(super) subkey: u8,
     pub(super) key_at: u16,
     pub(super) keys: Arc<KeyBlock>,
 }
@@ -258,6 +256,8 @@ pub struct MailboxView {
     pub uid_next: u32,
     /// The highest mod-sequence of the mailbox (RFC 7162 §3.1.2.1); 1 when nothing ever happened.
     pub highest_modseq: u64,
+    /// The first UID that no session was told of as recent.
+    pub recent_from: u32,
     /// Keyword names; a row's bit `n` stands for entry `n`.
     pub keywords: Arc<Vec<String>>,
     /// Messages without `\Seen`.
@@ -277,6 +277,7 @@ impl MailboxView {
             uid_validity: head.uid_validity,
             uid_next: head.uid_next,
             highest_modseq: head.highest_modseq,
+            recent_from: head.recent_from,
             keywords: head.keywords,
             unseen: sum(|page| u64::from(page.unseen)) as u32,
             deleted: sum(|page| u64::from(page.deleted)) as u32,
@@ -376,6 +377,7 @@ pub(super) struct ViewHead {
     pub uid_validity: u32,
     pub uid_next: u32,
     pub highest_modseq: u64,
+    pub recent_from: u32,
     pub keywords: Arc<Vec<String>>,
 }
 

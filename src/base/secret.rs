@@ -73,9 +73,36 @@ impl SecretBytes {
         SecretBytes(bytes)
     }
 
+    /// `len` zeros, to be filled through [`SecretBytes::expose_mut`]. The buffer never grows, so
+    /// that no copy is left behind by a reallocation.
+    pub fn zeroed(len: usize) -> Self {
+        SecretBytes(vec![0; len])
+    }
+
+    /// A copy of `bytes`.
+    pub fn copy_from(bytes: &[u8]) -> Self {
+        SecretBytes(bytes.to_vec())
+    }
+
     /// The bytes, for the one call that needs them.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The place to write the bytes to.
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// Keeps the part within `range` only, in the same buffer; the rest of the buffer is zeroed.
+    ///
+    /// # Panics
+    /// If `range` is not within the bytes.
+    pub fn keep(&mut self, range: std::ops::Range<usize>) {
+        let kept = range.len();
+        self.0.copy_within(range, 0);
+        self.0[kept..].zeroize();
+        self.0.truncate(kept);
     }
 }
 
@@ -88,5 +115,18 @@ impl Drop for SecretBytes {
 impl std::fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SecretBytes(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_moves_the_part_to_the_front_and_leaves_zeros_behind() {
+        let mut secret = SecretBytes::copy_from(b"head body tail");
+        secret.keep(5..9);
+        assert_eq!(secret.expose(), b"body");
+        assert_eq!(secret.0.capacity(), 14);
     }
 }

@@ -97,6 +97,8 @@ pub struct FrameInfo {
     pub head_bytes: u32,
     /// Octets of its body, 0 if there is none.
     pub body_bytes: u64,
+    /// The SHA-256 of its body: what a sealed record in its head can be bound to.
+    pub body_sha256: [u8; 32],
     /// The frame of class arrival or account that the same account had before this one.
     pub previous: Option<Address>,
     /// Whether a durable tombstone names it: its payloads are gone or will be soon.

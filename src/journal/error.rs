@@ -13,6 +13,8 @@ pub enum AppendError {
     Failed,
     /// An entry is larger than its limit, or a batch is.
     TooLarge,
+    /// A large body belongs to another object, or a tombstone's list cannot be read.
+    Malformed,
     /// A tombstone names a frame that does not exist or belongs to another account.
     NotYours(Address),
     /// The journal was closed.
@@ -90,6 +92,7 @@ impl fmt::Display for AppendError {
             AppendError::Full => write!(f, "no space left for the journal"),
             AppendError::Failed => write!(f, "the disk failed under the journal"),
             AppendError::TooLarge => write!(f, "an entry is larger than the journal takes"),
+            AppendError::Malformed => write!(f, "an entry contradicts itself"),
             AppendError::NotYours(at) => write!(f, "a tombstone may not name frame {at}"),
             AppendError::Closed => write!(f, "the journal is closed"),
         }

@@ -4,13 +4,25 @@
 //! [`Journal`] in one thread and gathers what all tasks submit; every task reads through a
 //! [`Reader`]. [`format`] describes every octet.
 
+mod append;
 mod entry;
 mod error;
+pub mod events;
 pub mod format;
 pub mod fsck;
+mod identity;
 mod large;
+mod maintain;
+mod open;
 mod reader;
+mod recover;
+mod reserve;
+mod table;
+#[cfg(test)]
+mod tests;
+mod walk;
 
+pub use append::GROUP_BYTES_MAX;
 pub use entry::{
     AccountHead, Address, Body, Class, Entry, FrameInfo, HEAD_BYTES_MAX, INLINE_BODY_BYTES_MAX,
     TOMBSTONE_ADDRESSES_MAX,
@@ -20,10 +32,16 @@ pub use large::{LargeBody, write_large};
 pub use reader::{Identity, Reader};
 
 use crate::base::crypto::Key;
-use crate::base::disk::Disk;
-use crate::base::entropy::Entropy;
 use crate::base::ids::AccountNumber;
+use append::Active;
+use format::Link;
+use maintain::Compaction;
+use open::Leftovers;
+use reserve::Reserve;
+use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
+use table::Shared;
 
 /// Segments that a journal may have: 64 TiB at the default size.
 pub const SEGMENTS_MAX: usize = 1 << 20;
@@ -37,12 +55,21 @@ pub struct Options {
     pub segment_bytes_max: u64,
     /// Octets held back in a file that is given up for erases when the disk is full; 0 for none.
     pub reserve_bytes: u64,
+    /// The heads that an index holds and the position it was closed at. They are believed only if the
+    /// journal was closed cleanly at that very position; else the heads are made from the footers.
+    pub index: Option<(Position, Vec<(AccountNumber, AccountHead)>)>,
 }
 
 impl Options {
     /// The defaults, under `journal_key`: segments of 64 MiB, a reserve of 64 MiB.
     pub fn new(journal_key: Key) -> Self {
-        Options { journal_key, segment_bytes_max: 64 << 20, reserve_bytes: 64 << 20 }
+        let (segment_bytes_max, reserve_bytes) = (64 << 20, 64 << 20);
+        Options { journal_key, segment_bytes_max, reserve_bytes, index: None }
+    }
+
+    /// Small segments and no reserve, for journals in memory.
+    pub fn small(journal_key: Key) -> Self {
+        Options { segment_bytes_max: 64 << 10, reserve_bytes: 0, ..Options::new(journal_key) }
     }
 }
 
@@ -110,50 +137,62 @@ pub struct Budget {
 }
 
 /// The one writer.
-pub struct Journal {}
+pub struct Journal {
+    shared: Arc<Shared>,
+    options: Options,
+    active: Option<Active>,
+    /// What the next segment continues.
+    link: Link,
+    next_number: u32,
+    next_epoch: u32,
+    next_batch: u64,
+    reserve: Reserve,
+    /// The group that is being written.
+    buffer: Vec<u8>,
+    compaction: Option<Compaction>,
+    /// Segments that could not be compacted; not tried again in this life.
+    uncompactable: BTreeSet<u32>,
+    found: Leftovers,
+}
 
 impl Journal {
-    /// Opens the journal in `disk`'s directory `journal/`, or makes it. What was never acknowledged
-    /// is cut; what was is durable when this returns, or named in the [`Recovery`].
-    pub fn open(
-        _disk: Arc<dyn Disk>,
-        _options: Options,
-        _entropy: Arc<dyn Entropy>,
-    ) -> Result<(Journal, Recovery), OpenError> {
-        todo!()
-    }
-
-    /// Appends `batches`, each whole or not at all, with one write and one sync for as many as fit
-    /// into a group. When this returns `Ok` for a batch, it is durable and readable; the addresses
-    /// are those of its entries, in order: consecutive slots of one segment.
-    pub fn append(&mut self, _batches: &[Vec<Entry>]) -> Vec<Result<Vec<Address>, AppendError>> {
-        todo!()
-    }
-
     /// What others read by.
     pub fn reader(&self) -> Reader {
-        todo!()
+        Reader(self.shared.clone())
     }
 
     /// How far the journal has come.
     pub fn position(&self) -> Position {
-        todo!()
+        let link = self.active.as_ref().map_or(self.link, |active| active.link);
+        let identity = self.shared.identity;
+        let (journal, incarnation) = (identity.journal, identity.incarnation);
+        Position { journal, incarnation, batch: link.batch }
     }
 
     /// The heads of all accounts, for an index.
     pub fn heads(&self) -> Vec<(AccountNumber, AccountHead)> {
-        todo!()
+        self.shared.tables().heads.iter().map(|(account, head)| (*account, *head)).collect()
     }
 
-    /// Erases what durable tombstones name and compacts segments, within `budget`. `true` if there
-    /// is more to do.
-    pub fn maintain(&mut self, _budget: Budget) -> bool {
-        todo!()
+    /// Whether the disk is full and only what frees space is taken.
+    pub fn is_full(&self) -> bool {
+        self.reserve.is_spent()
     }
 
-    /// Seals the last segment so that the next open need not read it. The position is to be written
-    /// beside the index.
-    pub fn close(self) -> Result<Position, std::io::Error> {
-        todo!()
+    /// Erases what is still to be erased and seals the last segment, so that the next open need not
+    /// read it. The position is to be written beside the index.
+    pub fn close(mut self) -> io::Result<Position> {
+        let erases_done = self.erase_all();
+        let position = self.position();
+        if let Some(active) = self.active.take() {
+            self.write_footer(active.number, active.link, &active.builder, erases_done)?;
+        }
+        Ok(position)
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Journal")
     }
 }

@@ -17,12 +17,19 @@
 //! RFC 9580 (OpenPGP), RFC 9980 (post-quantum OpenPGP).
 
 mod cert;
+mod frame;
 mod open;
 mod seal;
 
-pub use cert::{CertError, CertPair, Fingerprint, generate_identity, generate_storage};
+pub use cert::{
+    CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
+};
 pub use open::{OpenError, OpenKey, open, recipient};
-pub use seal::{SealKey, Sealed, SessionKey};
+pub use seal::{SealError, SealKey, Sealed, SessionKey};
 
-/// Octets from the start of a sealed message that suffice for [`OpenKey::session_key`].
-pub const PKESK_PREFIX_BYTES: usize = 1260;
+/// Octets from the start of a sealed message that suffice for [`OpenKey::session_key`]: its whole
+/// PKESK to ML-KEM-768+X25519.
+pub const PKESK_PREFIX_BYTES: usize = 1200;
+
+#[cfg(test)]
+mod tests;

@@ -76,8 +76,47 @@ impl std::error::Error for AccountsError {}
 impl Accounts {
     /// Reads the directory; makes it if it is not there.
     pub fn load(disk: Arc<dyn Disk>, keys: Arc<ServerKeys>) -> Result<Accounts, AccountsError> {
-        let _ = (disk, keys);
-        todo!()
+        disk.create_dir(DIRECTORY)?;
+        disk.sync_dir("")?;
+        let mut accounts = Accounts {
+            disk,
+            keys,
+            files: BTreeMap::new(),
+            by_address: HashMap::new(),
+            bad: Vec::new(),
+            last_number: 0,
+        };
+        for name in accounts.disk.list(DIRECTORY)? {
+            if name.ends_with(BESIDE) {
+                // A replacement that was never finished; the file itself is whole.
+                accounts.disk.remove(&format!("{DIRECTORY}/{name}"))?;
+            } else if let Err(error) = accounts.load_one(&name) {
+                let account = account_of(&name);
+                accounts.bad.push(BadFile { name, account, error });
+            }
+        }
+        Ok(accounts)
+    }
+
+    fn load_one(&mut self, name: &str) -> Result<(), AccountsError> {
+        if name == LAST_NUMBER {
+            let text = disk::read_all(&*self.disk, &path_of(name), NUMBER_BYTES_MAX)?;
+            let number = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+            self.last_number = self.last_number.max(number.ok_or(AccountsError::Inconsistent)?);
+            return Ok(());
+        }
+        let number = account_of(name).ok_or(AccountsError::Inconsistent)?;
+        // The number stays taken, whatever is in the file.
+        self.last_number = self.last_number.max(number.0);
+        let bytes = disk::read_all(&*self.disk, &path_of(name), FILE_BYTES_MAX)?;
+        let file = AccountFile::from_bytes(&bytes, &self.keys).map_err(AccountsError::File)?;
+        let key = lookup_key(&file)?;
+        if file.number() != number || self.by_address.contains_key(&key) {
+            return Err(AccountsError::Inconsistent);
+        }
+        self.by_address.insert(key, number);
+        self.files.insert(number, Arc::new(file));
+        Ok(())
     }
 
     /// Files that could not be read or believed.
@@ -85,8 +124,8 @@ impl Accounts {
         &self.bad
     }
 
-    /// Whose address this is: as it is written, local part in any case (see `Address::lookup_key`).
-    /// A `+detail` is the caller's to split off first.
+    /// Whose address this is: domain and local part in any case (see `Address::lookup_key`). A
+    /// `+detail` is the caller's to split off first.
     pub fn number(&self, address: &Address) -> Option<AccountNumber> {
         self.by_address.get(&address.lookup_key()).copied()
     }
@@ -103,25 +142,87 @@ impl Accounts {
 
     /// Takes a number that was never given and never will be again; durable when it returns.
     pub fn take_number(&mut self) -> Result<AccountNumber, AccountsError> {
-        todo!()
+        let number = self.last_number.checked_add(1).filter(|number| *number <= NUMBER_MAX);
+        let number = number.ok_or(AccountsError::NoMoreNumbers)?;
+        disk::replace(&*self.disk, &path_of(LAST_NUMBER), format!("{number}\n").as_bytes())?;
+        self.last_number = number;
+        Ok(AccountNumber(number))
     }
 
     /// Adds a new account under a number that was [taken](Accounts::take_number); durable when it
     /// returns.
     pub fn create(&mut self, file: AccountFile) -> Result<(), AccountsError> {
-        let _ = file;
-        todo!()
+        let (number, key) = (file.number(), lookup_key(&file)?);
+        if self.by_address.contains_key(&key) {
+            return Err(AccountsError::Address);
+        }
+        if self.files.contains_key(&number) || number.0 > self.last_number {
+            return Err(AccountsError::Inconsistent);
+        }
+        self.write(file)?;
+        self.by_address.insert(key, number);
+        Ok(())
     }
 
-    /// Replaces an account's file; durable when it returns.
+    /// Replaces an account's file; durable when it returns. After an error the old one or the new
+    /// one is on the disk, and the old one is in force.
     pub fn save(&mut self, file: AccountFile) -> Result<(), AccountsError> {
-        let _ = file;
-        todo!()
+        let old = self.files.get(&file.number()).ok_or(AccountsError::NoSuchAccount)?;
+        if lookup_key(old)? != lookup_key(&file)? {
+            return Err(AccountsError::Inconsistent);
+        }
+        self.write(file)
+    }
+
+    fn write(&mut self, file: AccountFile) -> Result<(), AccountsError> {
+        let path = path_of(&name_of(file.number()));
+        disk::replace(&*self.disk, &path, &file.to_bytes(&self.keys))?;
+        self.files.insert(file.number(), Arc::new(file));
+        Ok(())
     }
 
     /// Removes an account's file; durable when it returns. What it stored is the caller's to erase.
     pub fn remove(&mut self, account: AccountNumber) -> Result<(), AccountsError> {
-        let _ = account;
-        todo!()
+        let file = self.files.get(&account).ok_or(AccountsError::NoSuchAccount)?;
+        let key = lookup_key(file)?;
+        self.disk.remove(&path_of(&name_of(account)))?;
+        self.disk.sync_dir(DIRECTORY)?;
+        self.files.remove(&account);
+        self.by_address.remove(&key);
+        Ok(())
+    }
+}
+
+const SUFFIX: &str = ".account";
+/// What `disk::replace` appends to the name of the file beside.
+const BESIDE: &str = ".new";
+/// The file that holds the highest number ever given.
+const LAST_NUMBER: &str = "last-number";
+const NUMBER_BYTES_MAX: u64 = 32;
+/// The highest number that eight digits can name.
+const NUMBER_MAX: u32 = 99_999_999;
+
+fn name_of(account: AccountNumber) -> String {
+    format!("{:08}{SUFFIX}", account.0)
+}
+
+fn path_of(name: &str) -> String {
+    format!("{DIRECTORY}/{name}")
+}
+
+fn account_of(name: &str) -> Option<AccountNumber> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let eight = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    eight.then(|| digits.parse().ok().map(AccountNumber))?
+}
+
+fn lookup_key(file: &AccountFile) -> Result<String, AccountsError> {
+    let address = Address::parse(file.address().as_bytes()).map_err(|_| AccountsError::Address)?;
+    Ok(address.lookup_key())
+}
+
+impl From<io::Error> for AccountsError {
+    fn from(error: io::Error) -> Self {
+        AccountsError::Disk(error)
     }
 }

@@ -19,7 +19,7 @@ use crate::base::entropy::{self, Entropy};
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::journal::{Body, Class, Entry, LargeBody};
 use crate::mail::{Analysis, Envelope, Structure};
-use crate::pgp::{CertError, Fingerprint, SealKey, SessionKey};
+use crate::pgp::{Fingerprint, SealError, SealKey, SessionKey};
 use serde::{Deserialize, Serialize};
 
 /// Octets of a header block that a record keeps; larger ones are left out (48 KiB: Dovecot's and
@@ -76,10 +76,10 @@ pub enum ArrivalError {
     NotAuthentic,
     /// It is authentic and yet no record: a newer version, or hostile.
     Malformed,
-    /// The message is larger than 4 GiB.
+    /// The message is larger than can be sealed (3 GiB).
     TooLarge,
     /// The OpenPGP library failed.
-    Library(CertError),
+    Library,
 }
 
 impl std::fmt::Display for ArrivalError {
@@ -87,8 +87,8 @@ impl std::fmt::Display for ArrivalError {
         f.write_str(match self {
             ArrivalError::NotAuthentic => "the arrival record was altered or is another message's",
             ArrivalError::Malformed => "the arrival record is malformed or of a newer version",
-            ArrivalError::TooLarge => "the message is larger than 4 GiB",
-            ArrivalError::Library(_) => "the message could not be sealed",
+            ArrivalError::TooLarge => "the message is larger than 3 GiB",
+            ArrivalError::Library => "the message could not be sealed",
         })
     }
 }
@@ -163,7 +163,10 @@ pub fn seal(
     record: &ArrivalRecord,
     entropy: &dyn Entropy,
 ) -> Result<SealedArrival, ArrivalError> {
-    let sealed = to.key.seal(message, entropy).map_err(ArrivalError::Library)?;
+    let sealed = to.key.seal(message, entropy).map_err(|error| match error {
+        SealError::TooLarge => ArrivalError::TooLarge,
+        SealError::Library => ArrivalError::Library,
+    })?;
     let object = ObjectId::random(entropy);
     let salt: [u8; SALT_BYTES] = entropy::bytes(entropy);
     let subkey = *to.key.fingerprint();
@@ -275,7 +278,7 @@ impl ArrivalRecord {
     }
 
     /// Version, length, postcard, zeros up to the next step.
-    fn to_padded(&self) -> Vec<u8> {
+    pub(super) fn to_padded(&self) -> Vec<u8> {
         let body = postcard::to_allocvec(self).expect("a record has no type that postcard lacks");
         let mut out = Vec::with_capacity((body.len() + 5).next_multiple_of(RECORD_STEP_BYTES));
         out.push(VERSION);
@@ -285,7 +288,7 @@ impl ArrivalRecord {
         out
     }
 
-    fn from_padded(bytes: &[u8]) -> Result<ArrivalRecord, ArrivalError> {
+    pub(super) fn from_padded(bytes: &[u8]) -> Result<ArrivalRecord, ArrivalError> {
         let malformed = ArrivalError::Malformed;
         let (front, rest) = bytes.split_at_checked(5).ok_or(malformed)?;
         let length = u32::from_be_bytes(front[1..].try_into().map_err(|_| malformed)?) as usize;

@@ -16,3 +16,6 @@ pub use arrival::{
     RECORD_BYTES_MAX, RECORD_STEP_BYTES, Role, SealedArrival, open_record, seal,
 };
 pub use log::{Index, Log, MemoryIndex};
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,18 @@
 //! What a person or a mail program presents: prepared, and known by its form.
 //!
+//! # Known gaps
+//! A chosen password is held against its length and the number of its different characters, not
+//! against a list of passwords that were leaked elsewhere. A generated passphrase is better.
+//!
 //! # Standards
 //! RFC 8265 §4.2 (OpaqueString): without it the same password typed on two systems (NFC and NFD)
 //! would be two passwords.
 
+use super::passphrase;
 use crate::base::secret::SecretBytes;
+use precis_profiles::OpaqueString;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Octets of a presented secret, before preparation.
@@ -12,6 +20,9 @@ pub const CREDENTIAL_BYTES_MAX: usize = 1024;
 
 /// Characters that a chosen password must have.
 pub const PASSWORD_CHARACTERS_MIN: usize = 12;
+
+/// Different characters that a chosen password must have.
+const PASSWORD_DIFFERENT_MIN: usize = 5;
 
 /// What a credential is, by its form alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,8 +71,17 @@ pub enum PasswordError {
 impl Credential {
     /// Prepares what was presented.
     pub fn parse(presented: &[u8]) -> Result<Credential, CredentialError> {
-        let _ = presented;
-        todo!()
+        if presented.is_empty() || presented.len() > CREDENTIAL_BYTES_MAX {
+            return Err(CredentialError::Length);
+        }
+        let text = std::str::from_utf8(presented).map_err(|_| CredentialError::Characters)?;
+        if let Some((form, prepared)) = passphrase::recognise(text) {
+            return Ok(Credential { form, prepared });
+        }
+        // RFC 8265 §4.2.2: spaces become U+0020, then NFC; control characters are refused.
+        let prepared = OpaqueString::enforce(text).map_err(|_| CredentialError::Characters)?;
+        let prepared = SecretBytes::new(prepared.into_owned().into_bytes());
+        Ok(Credential { form: Form::Chosen, prepared })
     }
 
     /// Its form.
@@ -82,8 +102,23 @@ impl Credential {
 impl Password {
     /// Takes a password that somebody chose, or says why not.
     pub fn choose(presented: &[u8]) -> Result<Password, PasswordError> {
-        let _ = presented;
-        todo!()
+        let credential = Credential::parse(presented).map_err(|error| match error {
+            CredentialError::Length if presented.is_empty() => PasswordError::TooShort,
+            CredentialError::Length => PasswordError::TooLong,
+            CredentialError::Characters => PasswordError::Characters,
+        })?;
+        if credential.form != Form::Chosen {
+            return Err(PasswordError::GeneratedForm);
+        }
+        let text = std::str::from_utf8(credential.prepared.expose())
+            .expect("what OpaqueString prepares is a string");
+        if text.chars().count() < PASSWORD_CHARACTERS_MIN {
+            return Err(PasswordError::TooShort);
+        }
+        if text.chars().collect::<BTreeSet<_>>().len() < PASSWORD_DIFFERENT_MIN {
+            return Err(PasswordError::TooSimple);
+        }
+        Ok(Password(credential))
     }
 
     /// The same as a credential, as the next login will present it.
@@ -128,3 +163,80 @@ impl fmt::Display for PasswordError {
 }
 
 impl std::error::Error for PasswordError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::entropy::SeededEntropy;
+
+    fn prepared(text: &str) -> Vec<u8> {
+        Credential::parse(text.as_bytes()).unwrap().prepared().expose().to_vec()
+    }
+
+    #[test]
+    fn composed_and_decomposed_spellings_are_one_password() {
+        assert_eq!(
+            prepared("Gr\u{fc}\u{df}e aus K\u{f6}ln"),
+            prepared("Gru\u{308}\u{df}e aus Ko\u{308}ln")
+        );
+        // RFC 8265 §4.2.2: a no-break space is mapped, case and width are not.
+        assert_eq!(prepared("a\u{a0}b"), prepared("a b"));
+        assert_ne!(prepared("ABC"), prepared("abc"));
+        assert_ne!(prepared("\u{ff21}"), prepared("A"));
+    }
+
+    #[test]
+    fn what_no_password_can_be_is_refused_without_a_panic() {
+        let cases: [(&[u8], CredentialError); 5] = [
+            (b"", CredentialError::Length),
+            (&[b'a'; 1025], CredentialError::Length),
+            (b"tab\there", CredentialError::Characters),
+            (b"nul\0", CredentialError::Characters),
+            (&[0xff, 0xfe], CredentialError::Characters),
+        ];
+        for (presented, error) in cases {
+            assert_eq!(Credential::parse(presented).unwrap_err(), error);
+        }
+        proptest::proptest!(|(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80))| {
+            let _ = Credential::parse(&bytes);
+        });
+    }
+
+    #[test]
+    fn preparing_twice_changes_nothing() {
+        proptest::proptest!(|(text in "\\PC{1,40}")| {
+            if let Ok(once) = Credential::parse(text.as_bytes()) {
+                let twice = Credential::parse(once.prepared().expose()).unwrap();
+                proptest::prop_assert_eq!(once.prepared().expose(), twice.prepared().expose());
+            }
+        });
+    }
+
+    #[test]
+    fn a_chosen_password_needs_length_and_variety() {
+        let cases: [(&str, Result<(), PasswordError>); 6] = [
+            ("short", Err(PasswordError::TooShort)),
+            ("", Err(PasswordError::TooShort)),
+            ("aaaaaaaaaaaaaaaaaaaaaa", Err(PasswordError::TooSimple)),
+            ("elf Zeichen", Err(PasswordError::TooShort)),
+            ("zw\u{f6}lf Zeiche", Ok(())),
+            ("correct horse battery", Ok(())),
+        ];
+        for (presented, expected) in cases {
+            assert_eq!(Password::choose(presented.as_bytes()).map(drop), expected, "{presented}");
+        }
+        let long = "abcdefgh".repeat(200);
+        assert_eq!(Password::choose(long.as_bytes()).unwrap_err(), PasswordError::TooLong);
+    }
+
+    #[test]
+    fn a_generated_form_cannot_be_chosen_and_needs_no_slow_kdf() {
+        let code = passphrase::generate_code(Form::App, &SeededEntropy::new(1));
+        let presented = code.expose().as_bytes();
+        assert_eq!(Password::choose(presented).unwrap_err(), PasswordError::GeneratedForm);
+        let credential = Credential::parse(presented).unwrap();
+        assert_eq!((credential.form(), credential.needs_kdf()), (Form::App, false));
+        let passphrase = passphrase::generate_passphrase(&SeededEntropy::new(1));
+        assert!(Password::choose(passphrase.expose().as_bytes()).is_ok());
+    }
+}

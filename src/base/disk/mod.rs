@@ -6,6 +6,8 @@
 //!
 //! Paths are relative to the disk's root, use `/`, and never contain `..`.
 
+pub mod memory;
+
 use std::io;
 use std::sync::Arc;
 
@@ -48,6 +50,9 @@ pub trait DiskFile: Send + Sync {
     }
     /// Cuts or extends (with zeros) the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reserves blocks so that the file may grow to `len` without running out of space; extends it
+    /// with zeros. `StorageFull` if they are not there.
+    fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes a range read as zeros and gives its blocks back where the file system can.
     fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Asks that the next reads come from the device and not from a cache. Best effort.

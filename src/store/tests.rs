@@ -1,0 +1,202 @@
+use super::*;
+use crate::base::clock::UnixTime;
+use crate::base::crypto::{self, Argon2Cost, Key};
+use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk, Op};
+use crate::base::entropy::SeededEntropy;
+use crate::base::ids::AccountNumber;
+use crate::journal::Body;
+use crate::mail::{Address, analyse};
+use crate::pgp::{SealKey, generate_storage};
+use crate::vault::{AccountFile, Party, Password, ServerKeys};
+use proptest::prelude::*;
+use std::sync::{Arc, LazyLock};
+
+const NOW: UnixTime = UnixTime(1_795_000_000);
+const MESSAGE: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nbody\r\n";
+
+static KEY: LazyLock<SealKey> = LazyLock::new(|| {
+    let pair = generate_storage(NOW).unwrap();
+    SealKey::from_cert(&pair.public, &pair.subkey).unwrap()
+});
+
+fn record(message: &[u8]) -> ArrivalRecord {
+    ArrivalRecord::new(Role::Inbox, Some("lists"), NOW, message, analyse(message)).unwrap()
+}
+
+fn sealed(message: &[u8]) -> SealedArrival {
+    let to = Destination { server: [7; 16], account: AccountNumber(3), key: &KEY };
+    seal(&to, message, &record(message), &SeededEntropy::new(1)).unwrap()
+}
+
+fn digest(sealed: &SealedArrival) -> [u8; 32] {
+    match &sealed.body {
+        Body::Inline(bytes) => crypto::sha256(&[bytes]),
+        _ => unreachable!("these are small"),
+    }
+}
+
+#[test]
+fn a_record_opens_only_in_its_place() {
+    let sealed = sealed(MESSAGE);
+    let digest = digest(&sealed);
+    let open = |server: [u8; 16], account, object, digest| {
+        let head = &sealed.head;
+        open_record(&sealed.session_key, &server, account, object, &sealed.subkey, &digest, head)
+    };
+    let (account, object) = (sealed.account, sealed.object);
+    assert_eq!(open([7; 16], account, object, digest), Ok(record(MESSAGE)));
+    let refused = Err(ArrivalError::NotAuthentic);
+    assert_eq!(open([8; 16], account, object, digest), refused);
+    assert_eq!(open([7; 16], AccountNumber(4), object, digest), refused);
+    assert_eq!(open([7; 16], account, crate::base::ids::ObjectId([0; 16]), digest), refused);
+    assert_eq!(open([7; 16], account, object, [0; 32]), refused);
+}
+
+#[test]
+fn lengths_of_headers_do_not_show() {
+    let long = [b"Subject: a rather longer subject than that\r\n".as_slice(), MESSAGE].concat();
+    let (short, long) = (sealed(MESSAGE), sealed(&long));
+    assert_eq!(short.head.len(), long.head.len());
+    assert_eq!((short.head.len() - 32 - crypto::SEAL_OVERHEAD_BYTES) % RECORD_STEP_BYTES, 0);
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_and_derived_again() {
+    let field = format!("X-Long: {}\r\n", "x".repeat(900));
+    let huge = [field.repeat(100).as_bytes(), MESSAGE].concat();
+    let record = record(&huge);
+    assert!(record.header.is_none() && !record.is_complete());
+    let whole = record.complete(&huge);
+    assert!(whole.is_complete());
+    assert_eq!(whole.header.unwrap().len(), huge.len() - b"body\r\n".len());
+}
+
+#[test]
+fn a_large_body_must_go_to_its_file_first() {
+    let message = vec![b'x'; LARGE_BODY_BYTES + 1];
+    let mut sealed = sealed(&message);
+    assert!(sealed.is_large());
+    assert!(sealed.take_large().unwrap().len() > LARGE_BODY_BYTES);
+    assert!(!sealed.is_large());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn hostile_records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = ArrivalRecord::from_padded(&bytes);
+    }
+
+    #[test]
+    fn records_that_were_altered_are_still_plausible_or_refused(
+        at in 0usize..512, mask in 1u8..,
+    ) {
+        let mut bytes = record(MESSAGE).to_padded();
+        let at = at % bytes.len();
+        bytes[at] ^= mask;
+        if let Ok(record) = ArrivalRecord::from_padded(&bytes) {
+            for part in record.structure.iter().flat_map(|structure| &structure.parts) {
+                prop_assert!(part.body.end <= record.size && part.header.end <= record.size);
+            }
+        }
+    }
+
+    #[test]
+    fn records_come_back_as_they_were(message in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let record = record(&message);
+        let padded = record.to_padded();
+        prop_assert_eq!(padded.len() % RECORD_STEP_BYTES, 0);
+        prop_assert_eq!(ArrivalRecord::from_padded(&padded), Ok(record.clone()));
+        for cut in 0..padded.len() {
+            // Only padding may be missing.
+            let opened = ArrivalRecord::from_padded(&padded[..cut]);
+            prop_assert!(opened.is_err() || opened == Ok(record.clone()));
+        }
+    }
+}
+
+fn server_keys() -> Arc<ServerKeys> {
+    let cost = Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 };
+    Arc::new(ServerKeys::new(&Key::zeroed(), None).with_cost(cost))
+}
+
+fn file(keys: &ServerKeys, number: AccountNumber, address: &str) -> AccountFile {
+    let password = Password::choose(b"correct horse battery").unwrap();
+    let entropy = SeededEntropy::new(number.0.into());
+    crate::vault::create(keys, number, address, &password, Party::Owner, NOW, &entropy)
+        .unwrap()
+        .file
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn accounts_are_found_again_in_any_case_after_a_power_cut() {
+    let (disk, keys) = (MemoryDisk::new(), server_keys());
+    let load = || Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
+    let mut accounts = load();
+    let first = accounts.take_number().unwrap();
+    accounts.create(file(&keys, first, "Ann@Example.org")).unwrap();
+    let second = accounts.take_number().unwrap();
+    accounts.create(file(&keys, second, "bob@example.org")).unwrap();
+    let again = file(&keys, AccountNumber(2), "ann@example.ORG");
+    assert!(matches!(accounts.create(again), Err(AccountsError::Address)));
+    disk.power_cut(Loss::All);
+    let accounts = load();
+    assert!(accounts.bad_files().is_empty());
+    assert_eq!(accounts.number(&address("aNN@EXAMPLE.org")), Some(first));
+    assert_eq!(accounts.list().count(), 2);
+}
+
+#[test]
+fn numbers_are_never_given_twice() {
+    let (disk, keys) = (MemoryDisk::new(), server_keys());
+    let load = || Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
+    let mut accounts = load();
+    let first = accounts.take_number().unwrap();
+    accounts.create(file(&keys, first, "ann@example.org")).unwrap();
+    accounts.remove(first).unwrap();
+    assert_eq!(accounts.number(&address("ann@example.org")), None);
+    disk.power_cut(Loss::All);
+    let mut accounts = load();
+    assert_eq!(accounts.list().count(), 0);
+    assert!(accounts.take_number().unwrap() > first);
+}
+
+#[test]
+fn a_damaged_file_is_named_and_the_others_are_served() {
+    let (disk, keys) = (MemoryDisk::new(), server_keys());
+    let load = || Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
+    let mut accounts = load();
+    for name in ["ann@example.org", "bob@example.org"] {
+        let number = accounts.take_number().unwrap();
+        accounts.create(file(&keys, number, name)).unwrap();
+    }
+    disk.flip("accounts/00000001.account", 100, 1);
+    let accounts = load();
+    assert_eq!(accounts.bad_files().len(), 1);
+    assert_eq!(accounts.bad_files()[0].account, Some(AccountNumber(1)));
+    assert_eq!(accounts.number(&address("bob@example.org")), Some(AccountNumber(2)));
+}
+
+#[test]
+fn a_failed_replacement_leaves_the_old_file_in_force() {
+    let keys = server_keys();
+    for op in [Op::Create, Op::Write, Op::Sync, Op::Rename] {
+        let disk = MemoryDisk::new();
+        let mut accounts = Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
+        let number = accounts.take_number().unwrap();
+        accounts.create(file(&keys, number, "ann@example.org")).unwrap();
+        let locked = accounts.get(number).unwrap().locked();
+        disk.inject(Fault { op: Some(op), nth: 1, lasting: false, failure: Failure::Io });
+        assert!(accounts.save(locked).is_err(), "{op:?}");
+        assert!(!accounts.get(number).unwrap().is_locked());
+        disk.power_cut(Loss::All);
+        disk.heal();
+        let accounts = Accounts::load(Arc::new(disk), keys.clone()).unwrap();
+        assert!(!accounts.get(number).unwrap().is_locked(), "{op:?}");
+    }
+}
