@@ -1,7 +1,7 @@
 //! A byte budget that many sessions share: what is admitted is bounded before it is read.
 //!
 //! A session reserves the octets it is about to hold and gives them back by dropping the
-//! [`Reservation`]. Nothing waits: a budget that is spent answers `None`, and the protocol says 452.
+//! [`Reservation`]. Nothing waits: a budget that is spent answers `None`; the protocol says 452.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -40,10 +40,12 @@ pub fn seal(key: &Key, aad: &[u8], plaintext: &[u8], entropy: &dyn Entropy) -> V
 pub fn open(key: &Key, aad: &[u8], sealed: &[u8]) -> Option<SecretBytes> {
     let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
     let nonce = aead::Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let mut buffer = ciphertext.to_vec();
-    let plain = cipher(key).open_in_place(nonce, aead::Aad::from(aad), &mut buffer).ok()?.len();
-    buffer.truncate(plain);
-    Some(SecretBytes::new(buffer))
+    // What is decrypted before the tag is found to be wrong is zeroed, too.
+    let mut buffer = SecretBytes::copy_from(ciphertext);
+    let aad = aead::Aad::from(aad);
+    let plain = cipher(key).open_in_place(nonce, aad, buffer.expose_mut()).ok()?.len();
+    buffer.keep(0..plain);
+    Some(buffer)
 }
 
 fn cipher(key: &Key) -> aead::LessSafeKey {
@@ -62,7 +64,8 @@ pub fn derive(root: &[u8], salt: &[u8], label: &str) -> Key {
     key
 }
 
-/// HMAC-SHA256 over the concatenation of `parts` (RFC 2104). The caller makes the parts unambiguous.
+/// HMAC-SHA256 over the concatenation of `parts` (RFC 2104). The caller makes the parts
+/// unambiguous.
 pub fn hmac(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
     parts.iter().for_each(|part| context.update(part));
@@ -71,7 +74,8 @@ pub fn hmac(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     out
 }
 
-/// SHA-256 over the concatenation of `parts`. Never of plaintext that is to be stored (see `manual`).
+/// SHA-256 over the concatenation of `parts`. Never of plaintext that is to be stored (see
+/// `manual`).
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     parts.iter().for_each(|part| context.update(part));

@@ -3,8 +3,8 @@
 //! Each room has an `events.rs` with an enum of what it reports; the enum implements [`Event`].
 //! An event names its fields by kind ([`Fields`]): a number, a fixed word, an address, a network
 //! peer. The sink (in `host`) decides how a kind is written: addresses are hashed under a daily key
-//! unless the administrator chose otherwise. There is no kind for a subject, a body, a password or a
-//! key, and free text from outside goes through [`Fields::quoted`], which bounds and escapes it.
+//! unless the administrator chose otherwise. There is no kind for a subject, a body, a password or
+//! a key, and free text from outside goes through [`Fields::quoted`], which bounds and escapes it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

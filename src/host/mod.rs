@@ -1,1 +1,19 @@
 //! The real world: files, sockets, TLS, clock, entropy, the journal thread, sled.
+//!
+//! Everything below this rank takes these through traits; here they are made of the operating
+//! system. This is the only room that names rustls, rustix, sled and the sockets of tokio.
+
+pub mod clock;
+pub mod control;
+pub mod disk;
+pub mod entropy;
+pub mod files;
+pub mod index_sled;
+pub mod journal_thread;
+pub mod listen;
+pub mod log;
+pub mod notify;
+pub mod process;
+pub mod terminal;
+pub mod test_ca;
+pub mod tls;

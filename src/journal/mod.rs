@@ -7,6 +7,7 @@
 mod append;
 mod entry;
 mod error;
+pub mod events;
 pub mod format;
 pub mod fsck;
 mod identity;

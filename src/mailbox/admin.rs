@@ -5,9 +5,26 @@
 //! that happens to be resident is never used for it. Each such verb leaves a note in the owner's
 //! INBOX, sealed like any arrival, without secrets in it.
 
-use crate::base::ids::AccountNumber;
+use super::core::{Core, Died, blocking};
+use super::directory::{Account, Found};
+use super::events::MailboxEvent;
+use super::login::{self, Denied, Gives};
+use super::note::{self, Note};
+use super::task::Why;
+use crate::base::ids::{AccountNumber, ObjectId};
+use crate::base::secret::SecretBytes;
+use crate::journal::{Address as FrameAddress, Entry, TOMBSTONE_ADDRESSES_MAX};
 use crate::mail::Address;
-use crate::vault::GeneratedSecret;
+use crate::pgp::CertError;
+use crate::seams::{AuthRequest, Service};
+use crate::store::AccountsError;
+use crate::vault::{
+    self, AccountFile, DenyReason, GeneratedSecret, Opened, Party, Password, Purpose, Scope,
+    SlotAuthority,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A new account.
 #[derive(Debug)]
@@ -93,3 +110,346 @@ impl std::fmt::Display for AdminError {
 }
 
 impl std::error::Error for AdminError {}
+
+impl From<AccountsError> for AdminError {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::Address => AdminError::Exists,
+            AccountsError::NoSuchAccount => AdminError::NoSuchAccount,
+            AccountsError::File(_) | AccountsError::Inconsistent => AdminError::Damaged,
+            AccountsError::Disk(_) | AccountsError::NoMoreNumbers => AdminError::TryLater,
+        }
+    }
+}
+
+impl From<vault::Denied> for AdminError {
+    fn from(denied: vault::Denied) -> Self {
+        match denied.0 {
+            DenyReason::NeedsOwner | DenyReason::NoSuchSlot => AdminError::BadCredential,
+            DenyReason::Tampered(_) => AdminError::Damaged,
+            DenyReason::TooManySlots => AdminError::TooManySlots,
+            DenyReason::Label => AdminError::BadLabel,
+            DenyReason::Stale | DenyReason::Busy | DenyReason::Cert(_) => AdminError::TryLater,
+        }
+    }
+}
+
+impl From<CertError> for AdminError {
+    fn from(_: CertError) -> Self {
+        AdminError::TryLater
+    }
+}
+
+impl From<Died> for AdminError {
+    fn from(_: Died) -> Self {
+        AdminError::TryLater
+    }
+}
+
+impl From<Denied> for AdminError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused => AdminError::BadCredential,
+            Denied::TryLater => AdminError::TryLater,
+        }
+    }
+}
+
+/// `add`.
+pub async fn add(
+    core: &Arc<Core>,
+    address: &str,
+    password: SecretBytes,
+) -> Result<Added, AdminError> {
+    let address = core.directory.parse(address).ok_or(AdminError::BadAddress)?;
+    match core.directory.find_login(&address) {
+        Found::NotLocal => return Err(AdminError::BadAddress),
+        Found::Account(_) => return Err(AdminError::Exists),
+        Found::Suspect => return Err(AdminError::Damaged),
+        Found::Nobody => {}
+    }
+    let (shared, name) = (core.clone(), address.to_string());
+    let made = blocking(move || create(&shared, &name, &password)).await?;
+    let (account, recovery_code) = made?;
+    note::leave(core, account, Note::Added).await;
+    Ok(Added { account, address, recovery_code })
+}
+
+fn create(
+    core: &Core,
+    address: &str,
+    password: &SecretBytes,
+) -> Result<(AccountNumber, GeneratedSecret), AdminError> {
+    let password = choose(password)?;
+    let (now, entropy) = (core.clock.now(), &*core.entropy);
+    let mut code = None;
+    let account = core.directory.create(|number| {
+        let party = Party::Operator;
+        let made = vault::create(&core.keys, number, address, &password, party, now, entropy)?;
+        code = Some(made.recovery_code);
+        Ok::<_, AdminError>(made.file)
+    })?;
+    Ok((account, code.ok_or(AdminError::TryLater)?))
+}
+
+fn choose(password: &SecretBytes) -> Result<Password, AdminError> {
+    Password::choose(password.expose()).map_err(|_| AdminError::BadPassword)
+}
+
+/// `remove`.
+pub async fn remove(core: &Arc<Core>, address: &str) -> Result<(), AdminError> {
+    let account = number(core, address)?;
+    core.registry.lock(account, Why::Command).await;
+    let shared = core.clone();
+    blocking(move || shared.directory.remove(account)).await??;
+    core.events.emit(&MailboxEvent::AccountChanged { account, verb: "remove" });
+    erase(core, account).await
+}
+
+/// Marks all that the account stored as dead, newest first. Without its file none of it opens.
+async fn erase(core: &Arc<Core>, account: AccountNumber) -> Result<(), AdminError> {
+    let mut next = core.log.reader().account(account).last;
+    while next.is_some() {
+        let reader = core.log.reader().clone();
+        let (dead, rest) = blocking(move || {
+            let mut dead: Vec<FrameAddress> = Vec::new();
+            while let Some(at) = next.filter(|_| dead.len() < TOMBSTONE_ADDRESSES_MAX) {
+                dead.push(at);
+                next = match reader.info(at) {
+                    Ok(info) => info.previous,
+                    Err(_) => reader.earlier(account, at).ok().flatten(),
+                };
+            }
+            (dead, next)
+        })
+        .await?;
+        let object = ObjectId::random(&*core.entropy);
+        let tombstone = Entry::tombstone(account, object, &dead);
+        core.log.submit(vec![tombstone]).await.map_err(|_| AdminError::TryLater)?;
+        next = rest;
+    }
+    Ok(())
+}
+
+/// `list`.
+pub async fn list(core: &Arc<Core>) -> Result<Vec<Line>, AdminError> {
+    let shared = core.clone();
+    let accounts = blocking(move || shared.directory.list()).await?;
+    let mut lines: Vec<Line> =
+        accounts.into_iter().map(|(number, account)| line(core, number, account)).collect();
+    lines.sort_by_key(|line| (line.address.clone(), line.account));
+    Ok(lines)
+}
+
+fn line(core: &Core, number: AccountNumber, account: Option<Arc<Account>>) -> Line {
+    let head = core.log.reader().account(number);
+    let state = match &account {
+        None => State::Damaged,
+        Some(account) if account.file.is_locked() => State::Locked,
+        Some(_) if core.registry.resident(number).is_some() => State::Unlocked,
+        Some(_) => State::Closed,
+    };
+    Line {
+        account: number,
+        state,
+        known_to_operator: account.as_ref().is_some_and(|account| account.file.operator_knows()),
+        address: account.map(|account| account.address.clone()),
+        bytes: head.bytes,
+        waiting: head.arrivals_since_record,
+    }
+}
+
+/// `passwd`.
+pub async fn passwd(
+    core: &Arc<Core>,
+    address: &str,
+    credential: SecretBytes,
+    password: SecretBytes,
+) -> Result<(), AdminError> {
+    let password = choose(&password)?;
+    let account = number(core, address)?;
+    let authority = open(core, address, credential).await?.authority;
+    change(core, account, move |core, file| {
+        let (now, entropy) = (core.clock.now(), &*core.entropy);
+        let party = Party::Owner;
+        let keys = &core.keys;
+        Ok((authority.set_password(keys, file, &password, party, now, entropy)?, ()))
+    })
+    .await?;
+    forget_missing(core, account);
+    note::leave(core, account, Note::Password).await;
+    Ok(())
+}
+
+/// `rekey`.
+pub async fn rekey(
+    core: &Arc<Core>,
+    address: &str,
+    credential: SecretBytes,
+    password: SecretBytes,
+) -> Result<GeneratedSecret, AdminError> {
+    let password = choose(&password)?;
+    let account = number(core, address)?;
+    let authority = open(core, address, credential).await?.authority;
+    let code = change(core, account, move |core, file| {
+        let (now, entropy) = (core.clock.now(), &*core.entropy);
+        let party = Party::Owner;
+        let made = authority.rekey(&core.keys, file, &password, party, now, entropy)?;
+        Ok((made.file, made.recovery_code))
+    })
+    .await?;
+    // What is resident belongs to the old master key: sessions log in again, with the new password.
+    core.registry.lock(account, Why::Command).await;
+    note::leave(core, account, Note::Rekey).await;
+    Ok(code)
+}
+
+/// `recovery`.
+pub async fn recovery(
+    core: &Arc<Core>,
+    address: &str,
+    credential: SecretBytes,
+) -> Result<GeneratedSecret, AdminError> {
+    let account = number(core, address)?;
+    let authority = open(core, address, credential).await?.authority;
+    let code = change(core, account, move |core, file| {
+        let (now, entropy) = (core.clock.now(), &*core.entropy);
+        Ok(authority.new_recovery_code(file, Party::Owner, now, entropy)?)
+    })
+    .await?;
+    forget_missing(core, account);
+    note::leave(core, account, Note::Recovery).await;
+    Ok(code)
+}
+
+/// `app-password`.
+pub async fn app_password(
+    core: &Arc<Core>,
+    address: &str,
+    credential: SecretBytes,
+    label: &str,
+    opens: bool,
+) -> Result<GeneratedSecret, AdminError> {
+    let account = number(core, address)?;
+    let authority = open(core, address, credential).await?.authority;
+    let scope = if opens { Scope::Open } else { Scope::LoginOnly };
+    let label = label.to_owned();
+    let secret = change(core, account, move |core, file| {
+        let (now, entropy) = (core.clock.now(), &*core.entropy);
+        let (file, secret, _) = authority.add_app_password(file, &label, scope, now, entropy)?;
+        Ok((file, secret))
+    })
+    .await?;
+    note::leave(core, account, Note::AppPassword { opens }).await;
+    Ok(secret)
+}
+
+/// `unlock`.
+pub async fn unlock(
+    core: &Arc<Core>,
+    address: &str,
+    credential: SecretBytes,
+    hours: Option<u32>,
+) -> Result<(), AdminError> {
+    let default_hours = (core.options.unlock_max.as_secs() / 3600).max(1) as u32;
+    let hours = hours.unwrap_or(default_hours);
+    if hours > core.options.unlock_hours_max.max(default_hours) {
+        return Err(AdminError::TooLong);
+    }
+    let account = number(core, address)?;
+    let opened = open(core, address, credential).await?;
+    let (shared, Opened { unlocked, authority, .. }) = (core.clone(), opened);
+    let authority = blocking(move || clear_lock(&shared, account, authority)).await??;
+    // Whichever unlock it will be: this one, if it starts the account's task, or the one there is.
+    authority.admit_login_only(&unlocked);
+    let started = core.registry.get_or_start(core, unlocked, authority).await;
+    let (resident, authority) = started.map_err(|_| AdminError::TryLater)?;
+    if let (Some(authority), Some(unlocked)) = (authority, resident.unlocked()) {
+        authority.admit_login_only(&unlocked);
+    }
+    resident.hold(Instant::now() + Duration::from_secs(u64::from(hours) * 3600));
+    note::leave(core, account, Note::Unlock { hours }).await;
+    Ok(())
+}
+
+fn clear_lock(
+    core: &Core,
+    account: AccountNumber,
+    authority: SlotAuthority,
+) -> Result<SlotAuthority, AdminError> {
+    core.directory.change(account, |file| {
+        let cleared = file.is_locked().then(|| authority.clear_lock(file)).transpose()?;
+        Ok::<_, AdminError>((cleared, ()))
+    })?;
+    Ok(authority)
+}
+
+/// `lock`.
+pub async fn lock(core: &Arc<Core>, address: &str) -> Result<(), AdminError> {
+    let account = number(core, address)?;
+    let shared = core.clone();
+    // The state first, durably: a login between the two would else unlock again.
+    blocking(move || {
+        shared.directory.change(account, |file| {
+            Ok::<_, AdminError>(((!file.is_locked()).then(|| file.locked()), ()))
+        })
+    })
+    .await??;
+    core.registry.lock(account, Why::Command).await;
+    core.events.emit(&MailboxEvent::AccountChanged { account, verb: "lock" });
+    Ok(())
+}
+
+/// The account that a verb names.
+fn number(core: &Core, address: &str) -> Result<AccountNumber, AdminError> {
+    let address = core.directory.parse(address).ok_or(AdminError::BadAddress)?;
+    match core.directory.find_login(&address) {
+        Found::Account(account) => Ok(account.file.number()),
+        Found::NotLocal => Err(AdminError::BadAddress),
+        Found::Nobody => Err(AdminError::NoSuchAccount),
+        Found::Suspect => Err(AdminError::Damaged),
+    }
+}
+
+/// Opens a slot with the credential of this very request. What is resident is never used for it.
+async fn open(
+    core: &Arc<Core>,
+    address: &str,
+    credential: SecretBytes,
+) -> Result<Opened, AdminError> {
+    let request = AuthRequest {
+        user: address.to_owned(),
+        password: credential,
+        peer: None,
+        service: Service::Command,
+    };
+    match login::check(core, request, Purpose::Command).await?.gives {
+        Gives::Opened(opened, _) => Ok(*opened),
+        Gives::Verified(_) | Gives::Known(..) => Err(AdminError::BadCredential),
+    }
+}
+
+/// Changes an account's file, durably.
+async fn change<T: Send + 'static>(
+    core: &Arc<Core>,
+    account: AccountNumber,
+    change: impl FnOnce(&Core, &AccountFile) -> Result<(AccountFile, T), AdminError> + Send + 'static,
+) -> Result<T, AdminError> {
+    let shared = core.clone();
+    blocking(move || {
+        shared.directory.change(account, |file| {
+            let (file, result) = change(&shared, file)?;
+            Ok((Some(file), result))
+        })
+    })
+    .await?
+}
+
+/// Slots that are gone must not be known to a running unlock either.
+fn forget_missing(core: &Core, account: AccountNumber) {
+    let resident = core.registry.resident(account);
+    let unlocked = resident.and_then(|resident| resident.unlocked());
+    if let (Some(unlocked), Some(account)) = (unlocked, core.directory.get(account)) {
+        unlocked.forget_missing(&account.file);
+    }
+}

@@ -79,6 +79,17 @@ pub enum MailboxEvent {
         account: AccountNumber,
         /// How many messages.
         messages: u64,
+        /// Of these, placeholders for what could not be opened.
+        placeholders: u64,
+        /// Arrivals that were dropped because they had been seen before.
+        repeated: u64,
+    },
+    /// ALARM: an account's records are not all as they were written. What can be read is served.
+    AccountDamaged {
+        /// The account.
+        account: AccountNumber,
+        /// In how many places.
+        places: u64,
     },
     /// A verb of the control socket was carried out.
     AccountChanged {
@@ -93,9 +104,10 @@ impl Event for MailboxEvent {
     fn level(&self) -> Level {
         use MailboxEvent::*;
         match self {
-            AccountFileForged { .. } | AccountFileUnreadable { .. } | AccountFailed { .. } => {
-                Level::Error
-            }
+            AccountFileForged { .. }
+            | AccountFileUnreadable { .. }
+            | AccountFailed { .. }
+            | AccountDamaged { .. } => Level::Error,
             NotStored { .. } | LoginRefused { .. } => Level::Warn,
             _ => Level::Info,
         }
@@ -113,6 +125,7 @@ impl Event for MailboxEvent {
             Unlocked { .. } => "mailbox.unlocked",
             Locked { .. } => "mailbox.locked",
             AccountFailed { .. } => "mailbox.account-failed",
+            AccountDamaged { .. } => "mailbox.account-damaged",
             Folded { .. } => "mailbox.folded",
             AccountChanged { .. } => "mailbox.account-changed",
         }
@@ -139,7 +152,12 @@ impl Event for MailboxEvent {
                 fields.word("why", why);
                 login_fields(fields, service, *peer);
             }
-            Folded { messages, .. } => fields.number("messages", *messages),
+            AccountDamaged { places, .. } => fields.number("places", *places),
+            Folded { messages, placeholders, repeated, .. } => {
+                fields.number("messages", *messages);
+                fields.number("placeholders", *placeholders);
+                fields.number("repeated", *repeated);
+            }
             AccountChanged { verb, .. } => fields.word("verb", verb),
             Unlocked { .. } => {}
         }
@@ -156,6 +174,7 @@ impl MailboxEvent {
             | Unlocked { account }
             | Locked { account, .. }
             | AccountFailed { account, .. }
+            | AccountDamaged { account, .. }
             | Folded { account, .. }
             | AccountChanged { account, .. } => Some(*account),
             Stored { .. } | NotStored { .. } | LoginRefused { .. } => None,

@@ -19,19 +19,34 @@
 //! Everything answers [`Locked`] from that moment. The driver says BYE at the next point between two
 //! responses and drops its handle, its views and its bodies: only then are the rows' keys gone too.
 
-use super::board::Version;
-use crate::account::{Catalog, Command, FlagNames, MailboxId, MailboxView, Outcome, Refusal, Row};
+use super::board::{Version, Visit};
+use super::cache::BodyCache;
+use super::core::Core;
+use super::task::{Request, Resident, Shown};
+use crate::account::{
+    Catalog, Command, FlagNames, MailboxId, MailboxView, OpenFailure, Opener, Outcome, Refusal, Row,
+};
 use crate::base::clock::UnixTime;
 use crate::base::ids::AccountNumber;
 use crate::base::secret::SecretBytes;
-use crate::store::ArrivalRecord;
+use crate::journal::Address;
+use crate::mail;
+use crate::store::{self, ArrivalRecord, Destination, SealedArrival};
 use std::ops::Range;
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{oneshot, watch};
 
 /// A session's hold on an unlocked account.
 #[derive(Clone)]
-pub struct AccountHandle {}
+pub struct AccountHandle(Arc<Seat>);
+
+/// What the clones of one session's handle share.
+struct Seat {
+    core: Arc<Core>,
+    resident: Arc<Resident>,
+    visit: Visit<Shown>,
+    cache: Arc<Mutex<BodyCache<Address>>>,
+}
 
 /// A message to be filed by APPEND.
 #[derive(Debug)]
@@ -73,45 +88,64 @@ pub enum ReadError {
 }
 
 impl AccountHandle {
+    /// A session's hold on `resident`. The caller has shown that this session may have it.
+    pub(super) fn attach(core: Arc<Core>, resident: Arc<Resident>) -> AccountHandle {
+        let (visit, cache) = resident.seat(core.options.session_cache_bytes_max);
+        AccountHandle(Arc::new(Seat { core, resident, visit, cache }))
+    }
+
     /// Whose account this is.
     pub fn account(&self) -> AccountNumber {
-        todo!()
+        self.0.resident.account()
+    }
+
+    /// Whether the account was locked since.
+    pub fn is_locked(&self) -> bool {
+        self.0.visit.is_locked()
     }
 
     /// The mailboxes with their names and counts, as published last.
     pub fn catalog(&self) -> Result<Arc<Catalog>, Locked> {
-        todo!()
+        Ok(self.shown()?.catalog)
     }
 
     /// The messages of one mailbox, as published last; `None` if there is no such mailbox.
     pub fn view(&self, mailbox: MailboxId) -> Result<Option<Arc<MailboxView>>, Locked> {
-        let _ = mailbox;
-        todo!()
+        Ok(self.shown()?.views.get(&mailbox).cloned())
     }
 
     /// Wakes at each publication, and when the account locks.
     pub fn changes(&self) -> watch::Receiver<Version> {
-        todo!()
+        self.0.visit.changes()
     }
 
-    /// Makes a change. It is durable, and in the published views, when this returns.
+    /// Makes a change. It is durable, and in the published views, when this returns. If the future
+    /// is dropped, the change may be made all the same.
     pub async fn apply(&self, command: Command) -> Result<Outcome, ApplyError> {
-        let _ = command;
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Apply(command, reply)).await?;
+        answer.await.map_err(|_| ApplyError::Locked)?
     }
 
     /// Seals a message and files it. It is durable, and in the published views, when this returns.
     /// Ask [`Catalog::by_name`] first, so that a literal is not read for a mailbox that is not there.
     pub async fn append(&self, append: Append) -> Result<Outcome, ApplyError> {
-        let _ = append;
-        todo!()
+        let Append { mailbox, flags, received, message } = append;
+        let received = received.unwrap_or_else(|| self.0.core.clock.now());
+        let mut sealed = self.seal(message, received).await?;
+        if let Some(body) = sealed.take_large() {
+            sealed.set_large(self.0.core.log.write_large(sealed.object, body).await?);
+        }
+        let message = Box::new(sealed);
+        self.apply(Command::Append { to: mailbox, message, flags, received }).await
     }
 
-    /// Claims messages as recent for this session (`\\Recent`, RFC 3501 §2.3.2): the UIDs that no
+    /// Claims messages as recent for this session (`\Recent`, RFC 3501 §2.3.2): the UIDs that no
     /// session has been told of. For SELECT, not for EXAMINE.
     pub async fn claim_recent(&self, mailbox: MailboxId) -> Result<Range<u32>, Locked> {
-        let _ = mailbox;
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::ClaimRecent(mailbox, reply)).await?;
+        answer.await.map_err(|_| Locked)
     }
 
     /// Runs `work` where it may block, under the limit of the machine's cores: the place for
@@ -121,36 +155,114 @@ impl AccountHandle {
         &self,
         work: impl FnOnce(&AccountHandle) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        let _ = work;
-        todo!()
+        let handle = self.clone();
+        self.0.core.compute(move || work(&handle)).await.map_err(|_| ReadError::Unavailable)
     }
 
     /// The arrival record of a message: headers, envelope, structure, size; complete (what was too
     /// large for the record is derived from the body). Reads one head from the disk and opens it
     /// (symmetric). May block.
     pub fn card_now(&self, row: &Row) -> Result<ArrivalRecord, ReadError> {
-        let _ = row;
-        todo!()
+        let card = self.opener()?.card(row)?;
+        if card.is_complete() {
+            return Ok(card);
+        }
+        Ok(card.complete(self.body_now(row)?.expose()))
     }
 
     /// The octets of a message, verified as a whole before the first one is given out. Kept for this
     /// session up to its byte budget, so that a large body that is fetched in pieces is opened once.
     /// May block.
     pub fn body_now(&self, row: &Row) -> Result<Arc<SecretBytes>, ReadError> {
-        let _ = row;
-        todo!()
+        // The opener comes first: a locked account gives nothing out, also what is kept.
+        let opener = self.opener()?;
+        if let Some(body) = self.cache().get(&row.frame) {
+            return Ok(body);
+        }
+        let body = Arc::new(opener.body(row)?);
+        self.cache().put(row.frame, body.clone());
+        if self.is_locked() {
+            self.cache().clear();
+        }
+        Ok(body)
     }
 
     /// [`AccountHandle::card_now`], from async code.
     pub async fn card(&self, row: &Row) -> Result<ArrivalRecord, ReadError> {
-        let _ = row;
-        todo!()
+        let row = row.clone();
+        self.blocking(move |handle| handle.card_now(&row)).await?
     }
 
     /// [`AccountHandle::body_now`], from async code.
     pub async fn body(&self, row: &Row) -> Result<Arc<SecretBytes>, ReadError> {
-        let _ = row;
-        todo!()
+        if let Some(body) = self.opener().map(|_| self.cache().get(&row.frame))? {
+            return Ok(body);
+        }
+        let row = row.clone();
+        self.blocking(move |handle| handle.body_now(&row)).await?
+    }
+
+    async fn seal(
+        &self,
+        message: Vec<u8>,
+        received: UnixTime,
+    ) -> Result<SealedArrival, ApplyError> {
+        let unlocked = self.0.resident.unlocked().ok_or(ApplyError::Locked)?;
+        let core = self.0.core.clone();
+        let sealed = self.0.core.compute(move || {
+            let analysis = mail::analyse(&message);
+            let record =
+                ArrivalRecord::new(store::Role::Filed, None, received, &message, analysis)?;
+            let server = core.log.reader().identity().server;
+            let account = unlocked.account();
+            let to = Destination { server, account, key: unlocked.seal_key() };
+            store::seal(&to, &message, &record, &*core.entropy)
+        });
+        sealed.await?.map_err(|_| ApplyError::Unavailable)
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), Locked> {
+        self.0.resident.requests().send(request).await.map_err(|_| Locked)
+    }
+
+    fn opener(&self) -> Result<Opener, Locked> {
+        Ok(self.shown()?.opener)
+    }
+
+    fn shown(&self) -> Result<Shown, Locked> {
+        self.0.visit.shown().ok_or(Locked)
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, BodyCache<Address>> {
+        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Locked> for ApplyError {
+    fn from(_: Locked) -> Self {
+        ApplyError::Locked
+    }
+}
+
+impl From<Locked> for ReadError {
+    fn from(_: Locked) -> Self {
+        ReadError::Locked
+    }
+}
+
+impl From<OpenFailure> for ReadError {
+    fn from(failure: OpenFailure) -> Self {
+        match failure {
+            OpenFailure::Unavailable => ReadError::Unavailable,
+            OpenFailure::Erased => ReadError::Erased,
+            OpenFailure::Damaged => ReadError::Damaged,
+        }
+    }
+}
+
+impl std::fmt::Debug for AccountHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccountHandle({})", self.account())
     }
 }
 

@@ -25,10 +25,23 @@
 mod admin;
 mod board;
 mod cache;
+mod core;
+mod deliver;
+mod directory;
 mod events;
 mod handle;
+mod kdf;
+mod login;
+mod note;
 mod options;
+mod registry;
 mod service;
+mod task;
+
+#[cfg(test)]
+pub(crate) mod house;
+#[cfg(test)]
+mod tests;
 
 pub use admin::{Added, AdminError, Line, State};
 pub use board::Version;

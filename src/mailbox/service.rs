@@ -1,8 +1,15 @@
 //! The whole role behind one handle: [`Mailboxes`].
 
-use super::admin::{Added, AdminError, Line};
+use super::admin::{self, Added, AdminError, Line};
+use super::core::Core;
+use super::deliver;
+use super::directory::Directory;
 use super::handle::AccountHandle;
+use super::kdf::Kdf;
+use super::login::{self, Denied};
 use super::options::Options;
+use super::registry::Registry;
+use super::task::Why;
 use crate::base::BoxFuture;
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -14,8 +21,9 @@ use crate::mail::Address;
 use crate::seams::{AuthRequest, AuthVerdict, Authenticate};
 use crate::seams::{Deliver, DeliverError, Delivery, RecipientVerdict};
 use crate::store;
-use crate::vault::{GeneratedSecret, ServerKeys};
+use crate::vault::{GeneratedSecret, Purpose, ServerKeys};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// What the role is made of.
 pub struct Parts {
@@ -37,7 +45,7 @@ pub struct Parts {
 
 /// The mailbox role. Cheap to clone; needs a tokio runtime with blocking threads when it is used.
 #[derive(Clone)]
-pub struct Mailboxes {}
+pub struct Mailboxes(Arc<Core>);
 
 /// What came of a login for reading mail.
 pub enum Login {
@@ -62,21 +70,54 @@ impl Mailboxes {
     /// Starts the role: reads and verifies the account files. A file that does not verify does not
     /// stop the others; its account's mail is deferred and an alarm is raised.
     pub fn open(parts: Parts) -> Result<Mailboxes, store::AccountsError> {
-        let _ = parts;
-        todo!()
+        let Parts { log, disk, clock, entropy, keys, events, options } = parts;
+        let directory = Directory::load(disk, keys.clone(), events.clone(), &options)?;
+        let kdf = Kdf::new(options.kdf, &*entropy);
+        let cores = Arc::new(Semaphore::new(options.cores.max(1)));
+        let registry = Registry::default();
+        Ok(Mailboxes(Arc::new(Core {
+            log,
+            directory,
+            keys,
+            clock,
+            entropy,
+            events,
+            options,
+            kdf,
+            registry,
+            cores,
+        })))
     }
 
     /// Logs in to read mail. Unlike [`Authenticate::login`], an open slot's keys stay in memory while
     /// the handle (or another session's) lives, the grace time after it, and at most the absolute
     /// limit. Answers before what has arrived meanwhile is folded.
     pub async fn login_to_read(&self, request: AuthRequest) -> Login {
-        let _ = request;
-        todo!()
+        let core = &self.0;
+        let admitted = match login::check(core, request, Purpose::Read).await {
+            Ok(admitted) => admitted,
+            Err(denied) => return denied.into(),
+        };
+        let (account, address) = (admitted.account.file.number(), admitted.account.address.clone());
+        match admitted.attach(core).await {
+            Ok(Some(resident)) => match AccountHandle::attach(core.clone(), resident) {
+                // The grace time or the limit ended between the two.
+                handle if handle.is_locked() => Login::TryLater,
+                handle => Login::Open(handle),
+            },
+            Ok(None) => Login::Locked { account, address },
+            Err(denied) => denied.into(),
+        }
+    }
+
+    /// Slow key derivations since the start, for reports.
+    pub fn slow_derivations(&self) -> u64 {
+        self.0.kdf.turns()
     }
 
     /// Locks all accounts (the end of the server): tasks finish what they do, keys are zeroed.
     pub async fn close(&self) {
-        todo!()
+        self.0.registry.lock_all(Why::Shutdown).await
     }
 }
 
@@ -86,19 +127,17 @@ impl Mailboxes {
     /// Makes an account with a password that the administrator gives; it is marked as known to the
     /// operator until its owner sets one.
     pub async fn add(&self, address: &str, password: SecretBytes) -> Result<Added, AdminError> {
-        let _ = (address, password);
-        todo!()
+        admin::add(&self.0, address, password).await
     }
 
     /// Removes an account: its sessions end, its file goes, its mail can no longer be opened.
     pub async fn remove(&self, address: &str) -> Result<(), AdminError> {
-        let _ = address;
-        todo!()
+        admin::remove(&self.0, address).await
     }
 
     /// All accounts, by address.
     pub async fn list(&self) -> Result<Vec<Line>, AdminError> {
-        todo!()
+        admin::list(&self.0).await
     }
 
     /// Sets a new password: rewraps one slot, touches no mail. The old one no longer logs in.
@@ -108,8 +147,7 @@ impl Mailboxes {
         credential: SecretBytes,
         new_password: SecretBytes,
     ) -> Result<(), AdminError> {
-        let _ = (address, credential, new_password);
-        todo!()
+        admin::passwd(&self.0, address, credential, new_password).await
     }
 
     /// After a theft: new master key, new storage epoch, all other slots dropped. Returns the new
@@ -120,8 +158,7 @@ impl Mailboxes {
         credential: SecretBytes,
         new_password: SecretBytes,
     ) -> Result<GeneratedSecret, AdminError> {
-        let _ = (address, credential, new_password);
-        todo!()
+        admin::rekey(&self.0, address, credential, new_password).await
     }
 
     /// Draws a new recovery code; the old one dies. Returned to be shown once.
@@ -130,8 +167,7 @@ impl Mailboxes {
         address: &str,
         credential: SecretBytes,
     ) -> Result<GeneratedSecret, AdminError> {
-        let _ = (address, credential);
-        todo!()
+        admin::recovery(&self.0, address, credential).await
     }
 
     /// Draws an app password, to be shown once, with a label of at most 64 octets. With `unlocks`
@@ -143,8 +179,7 @@ impl Mailboxes {
         label: &str,
         unlocks: bool,
     ) -> Result<GeneratedSecret, AdminError> {
-        let _ = (address, credential, label, unlocks);
-        todo!()
+        admin::app_password(&self.0, address, credential, label, unlocks).await
     }
 
     /// Ends `lock`, opens the account and keeps it open for `hours` (else for the absolute limit of
@@ -155,33 +190,46 @@ impl Mailboxes {
         credential: SecretBytes,
         hours: Option<u32>,
     ) -> Result<(), AdminError> {
-        let _ = (address, credential, hours);
-        todo!()
+        admin::unlock(&self.0, address, credential, hours).await
     }
 
     /// Locks an account at once and until [`Mailboxes::unlock`]: sessions are told BYE, keys zeroed,
     /// and no login opens a slot. Needs no credential.
     pub async fn lock(&self, address: &str) -> Result<(), AdminError> {
-        let _ = address;
-        todo!()
+        admin::lock(&self.0, address).await
     }
 }
 
 impl Deliver for Mailboxes {
     fn recipient<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, RecipientVerdict> {
-        let _ = address;
-        todo!()
+        Box::pin(std::future::ready(deliver::recipient(&self.0, address)))
     }
 
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
-        let _ = delivery;
-        todo!()
+        Box::pin(deliver::deliver(&self.0, delivery))
     }
 }
 
 impl Authenticate for Mailboxes {
     fn login(&self, request: AuthRequest) -> BoxFuture<'_, AuthVerdict> {
-        let _ = request;
-        todo!()
+        Box::pin(async move {
+            match login::check(&self.0, request, Purpose::Verify).await {
+                Ok(admitted) => AuthVerdict::Accepted {
+                    account: admitted.account.file.number(),
+                    address: admitted.account.address.clone(),
+                },
+                Err(Denied::Refused) => AuthVerdict::Refused,
+                Err(Denied::TryLater) => AuthVerdict::TryLater,
+            }
+        })
+    }
+}
+
+impl From<Denied> for Login {
+    fn from(denied: Denied) -> Login {
+        match denied {
+            Denied::Refused => Login::Refused,
+            Denied::TryLater => Login::TryLater,
+        }
     }
 }

@@ -109,7 +109,8 @@ pub fn schedule(session_key: &SessionKey, salt: &[u8]) -> Option<SEIPv2Schedule>
     SEIPv2Schedule::new(session_key, cipher, mode, CHUNK_BYTES, salt).ok()
 }
 
-/// Where the data lies in the opened plaintext: one literal packet, then perhaps one padding packet.
+/// Where the data lies in the opened plaintext: one literal packet, then perhaps one padding
+/// packet.
 pub fn literal_range(plain: &[u8]) -> Result<Range<usize>, OpenError> {
     let literal = packet(plain, 0)?;
     if literal.tag != LITERAL {

@@ -1,1 +1,95 @@
-//! Wires configuration, host and roles.
+//! Wires configuration, host and roles into one running server.
+//!
+//! [`Server::start`] opens log, keys, journal and accounts, then binds; [`Server::run`] accepts,
+//! reloads at SIGHUP, drains at SIGTERM and gives up waiting at a second one. Sessions are tasks of
+//! their own: one that panics ends alone and is reported.
+
+mod accept;
+mod admission;
+mod commands;
+mod events;
+pub mod protocol;
+mod reload;
+mod run;
+mod session;
+mod start;
+mod store;
+
+pub use start::StartError;
+pub use store::StoreError;
+
+use crate::base::event::Log;
+use crate::config::{Config, convert};
+use crate::host::control::ControlSocket;
+use crate::host::listen::{Kind, Listener};
+use crate::host::log::JsonLog;
+use crate::host::tls::Tls;
+use crate::mailbox::Mailboxes;
+use crate::relay;
+use admission::{Admission, SessionLimits};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+/// Threads for work that blocks: reads of the disk and slow key derivations, each bounded
+/// elsewhere.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+/// A server that was started: everything is open and bound.
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    control: ControlSocket,
+    store: store::Store,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+/// What all sessions and commands share.
+struct Shared {
+    file: PathBuf,
+    config: RwLock<Config>,
+    log: Arc<JsonLog>,
+    events: Log,
+    tls: Tls,
+    mailboxes: Mailboxes,
+    receiver: Arc<relay::Receiver>,
+    admission: Admission,
+    stopping: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn config(&self) -> std::sync::RwLockReadGuard<'_, Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// SMTP is counted by the relay role itself, which has the words for it.
+    fn session_limits(&self, kind: Kind) -> SessionLimits {
+        match kind {
+            Kind::Smtp | Kind::Submission | Kind::Submissions => SessionLimits::NONE,
+            Kind::Imap | Kind::Imaps => {
+                let imap = &self.config().imap;
+                SessionLimits {
+                    sessions_max: imap.sessions,
+                    sessions_per_network_max: imap.sessions_per_network,
+                }
+            }
+        }
+    }
+
+    /// Puts into force what can change while the server runs.
+    fn take_up(&self, config: &Config, aliases: relay::Aliases) {
+        self.receiver.reload(convert::relay(config, aliases));
+    }
+}
+
+/// The runtime that a server runs on.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()
+}

@@ -1,4 +1,34 @@
 //! The SMTP server as a machine: bytes in, bytes and events out; no socket, no clock, no task.
+//!
+//! A driver feeds a [`Session`] what it reads and sends what the session has to say. Where the
+//! session cannot decide by itself (is this recipient ours? is this password right? may the message
+//! come? was it stored?) it hands out an [`Event`] and stands still until it is answered by a method.
+//!
+//! What a client sends is not believed. A message ends at CRLF.CRLF and nowhere else; a CR or LF
+//! alone is refused, because another server may take it for a line end and ours not (or the other way
+//! round), and then two servers see different messages. What was sent in clear behind STARTTLS ends
+//! the session. Everything is bounded by [`limits`] and [`Options`].
+//!
+//! # Standards
+//! RFC 5321, RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 2034 and RFC 3463
+//! (enhanced codes), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6409 (submission), RFC 8314 (implicit
+//! TLS). The parameters of RFC 3461 (DSN) are read and kept but the extension is not announced.
+//!
+//! # Known gaps
+//! SMTPUTF8 (RFC 6531) and CHUNKING (RFC 3030) are not announced; [`Body`] and [`Transaction`] have
+//! their places. Line lengths inside a message are not limited.
+
+mod command;
+mod data;
+mod dialog;
+pub mod limits;
+mod reply;
+mod session;
+
+pub use command::{DsnNotify, DsnReturn, RecipientPath};
+pub use dialog::AuthAnswer;
+pub use reply::{Reply, replies};
+pub use session::{Body, Ending, Event, Recipient, Session, Transaction, Waiting};
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +41,13 @@ pub enum ListenerKind {
     Submissions,
 }
 
+impl ListenerKind {
+    /// Whether mail is taken only from users who have logged in.
+    pub fn needs_auth(self) -> bool {
+        self != ListenerKind::Mx
+    }
+}
+
 /// What is done with a CR or LF that is not half of a CRLF.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BareNewlines {
@@ -20,3 +57,29 @@ pub enum BareNewlines {
     /// It becomes CRLF, for old devices. It still never ends a message.
     Normalise,
 }
+
+/// What a session is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The name this server calls itself by.
+    pub hostname: String,
+    /// What the listener is for.
+    pub kind: ListenerKind,
+    /// What is done with CR or LF alone.
+    pub bare_newlines: BareNewlines,
+    /// Whether STARTTLS can be done.
+    pub tls_offered: bool,
+    /// Octets of a message at most (RFC 1870).
+    pub message_bytes_max: u64,
+    /// Recipients of a message at most.
+    pub recipients_max: usize,
+    /// Errors after which the session is ended.
+    pub errors_max: u32,
+    /// Commands since the last accepted message after which the session is ended.
+    pub commands_max: u32,
+    /// Octets of the session at most.
+    pub session_bytes_max: u64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -154,8 +154,8 @@ impl SlotAuthority {
         Ok(self.vault(file)?.slots.into_iter().map(info).collect())
     }
 
-    /// `passwd`: another password. No mail is touched, other slots stay; who has an old file and the
-    /// old password still opens what that opened.
+    /// `passwd`: another password. No mail is touched, other slots stay; who has an old file and
+    /// the old password still opens what that opened.
     pub fn set_password(
         self,
         server: &ServerKeys,
@@ -226,9 +226,9 @@ impl SlotAuthority {
     }
 
     /// `rekey`, after a theft: new AMK, new index key, new storage epoch, the password given, a new
-    /// recovery code; all app passwords are dropped. An old file with its old secrets opens mail that
-    /// arrived before and none that arrives after. [`DenyReason::Busy`] while an index re-keying is
-    /// unfinished: end that first.
+    /// recovery code; all app passwords are dropped. An old file with its old secrets opens mail
+    /// that arrived before and none that arrives after. [`DenyReason::Busy`] while an index
+    /// re-keying is unfinished: end that first.
     pub fn rekey(
         self,
         server: &ServerKeys,
@@ -255,9 +255,9 @@ impl SlotAuthority {
     }
 
     /// Gives the account a new index key; the old one stays beside it
-    /// ([`Unlocked::previous_index_key`]) until the [`IndexRekey`] that is returned, or after a crash
-    /// [`SlotAuthority::end_index_rekey`], says that nothing is sealed under it any more. The new
-    /// [`Unlocked`] remembers no credential yet. Any slot that opens may do this.
+    /// ([`Unlocked::previous_index_key`]) until the [`IndexRekey`] that is returned, or after a
+    /// crash [`SlotAuthority::end_index_rekey`], says that nothing is sealed under it any more. The
+    /// new [`Unlocked`] remembers no credential yet. Any slot that opens may do this.
     pub fn begin_index_rekey(
         self,
         file: &AccountFile,
@@ -278,8 +278,8 @@ impl SlotAuthority {
         IndexRekey(self).end(file, entropy)
     }
 
-    /// Makes sure that keys of epochs to come are in the vault; `None` if they are already. Any slot
-    /// that opens may do this.
+    /// Makes sure that keys of epochs to come are in the vault; `None` if they are already. Any
+    /// slot that opens may do this.
     pub fn prepare_epochs(
         &self,
         file: &AccountFile,

@@ -1,8 +1,9 @@
 //! The account file: what stands on the disk for one account.
 //!
 //! # Format
-//! Numbers in the frame are big-endian. The body is [postcard](https://postcard.jamesmunns.com/wire-format):
-//! integers as varints, sequences and strings with their length in front.
+//! Numbers in the frame are big-endian. The body is
+//! [postcard](https://postcard.jamesmunns.com/wire-format): integers as varints, sequences and
+//! strings with their length in front.
 //!
 //! | octets | what |
 //! |---|---|
@@ -21,7 +22,7 @@
 //! | password_known | bool | the operator has seen the password in force |
 //! | recovery_known | bool | the operator has seen the recovery code in force |
 //! | identity_cert | bytes | OpenPGP certificate, public, version 4 |
-//! | epochs | sequence | {number u32, cert bytes, subkey fingerprint}: the current and the prepared ones |
+//! | epochs | sequence | {number u32, cert bytes, subkey fingerprint}, current and prepared |
 //! | current | u32 | the current epoch's number |
 //! | slots | sequence | {id u32, kind, kdf, salt 32, commitment 32, wrapped AMK or nothing} |
 //! | vault | bytes | AES-256-GCM-SIV under the AMK (nonce 12, ciphertext, tag 16) |

@@ -1,7 +1,7 @@
 //! Whose turn it is for the slow KDF: a pure machine, fair and bounded.
 //!
-//! Each run of Argon2id takes 64 MiB, so that the number of runs at once is the bound on memory. The
-//! turn goes round the networks (/24 for IPv4, /48 for IPv6), and within a network round the
+//! Each run of Argon2id takes 64 MiB, so that the number of runs at once is the bound on memory.
+//! The turn goes round the networks (/24 for IPv4, /48 for IPv6), and within a network round the
 //! accounts. Pairs of network and account that have logged in well before wait in a queue of their
 //! own, which goes first three times of four and has bounds of its own: a flood of guesses against
 //! an account can then neither delay nor lock out its owner's devices, and a flood from one good
@@ -23,8 +23,8 @@ pub struct Network([u8; 7]);
 pub struct KdfLimits {
     /// Runs at once; memory is this times 64 MiB.
     pub runs_max: usize,
-    /// Waiting requests altogether. This and the next two bounds hold for known good sources and for
-    /// the others apart.
+    /// Waiting requests altogether. This and the next two bounds hold for known good sources and
+    /// for the others apart.
     pub waiting_max: usize,
     /// Waiting requests of one network.
     pub waiting_per_network_max: usize,
@@ -151,8 +151,8 @@ impl KdfQueue {
         Ok(ticket)
     }
 
-    /// The next ticket to run now, if a run is free and somebody waits. Call it until it says `None`,
-    /// after each `ask`, `done` and `give_up`.
+    /// The next ticket to run now, if a run is free and somebody waits. Call it until it says
+    /// `None`, after each `ask`, `done` and `give_up`.
     pub fn start(&mut self) -> Option<Ticket> {
         if self.running.len() >= self.limits.runs_max {
             return None;
@@ -197,7 +197,8 @@ impl KdfQueue {
         self.running.len()
     }
 
-    /// How long a request that comes now would wait if all others went first and one run took `run`.
+    /// How long a request that comes now would wait if all others went first and one run took
+    /// `run`.
     pub fn longest_wait(&self, run: Duration) -> Duration {
         let before = self.waiting.len() + self.running.len();
         let rounds = before.div_ceil(self.limits.runs_max.max(1));
@@ -342,7 +343,7 @@ mod tests {
     #[test]
     fn never_more_runs_than_memory_is_for() {
         let mut queue = KdfQueue::new(KdfLimits { runs_max: 3, ..limits() });
-        (0..9).for_each(|n| drop(queue.ask(source(n, n.into())).unwrap()));
+        (0..9).for_each(|n| assert!(queue.ask(source(n, n.into())).is_ok()));
         let started: Vec<_> = std::iter::from_fn(|| queue.start()).collect();
         assert_eq!((started.len(), queue.running(), queue.waiting()), (3, 3, 6));
         queue.done(started[1], false);
@@ -371,11 +372,11 @@ mod tests {
     #[test]
     fn every_bound_answers_try_later_at_once() {
         let mut queue = KdfQueue::new(limits());
-        (0..10).for_each(|n| drop(queue.ask(source(n, 7)).unwrap()));
+        (0..10).for_each(|n| assert!(queue.ask(source(n, 7)).is_ok()));
         assert_eq!(queue.ask(source(11, 7)), Err(TryLater), "account");
-        (0..20).for_each(|n| drop(queue.ask(source(50, 100 + n)).unwrap()));
+        (0..20).for_each(|n| assert!(queue.ask(source(50, 100 + n)).is_ok()));
         assert_eq!(queue.ask(source(50, 200)), Err(TryLater), "network");
-        (0..10).for_each(|n| drop(queue.ask(source(60 + n as u8, 300 + n)).unwrap()));
+        (0..10).for_each(|n| assert!(queue.ask(source(60 + n as u8, 300 + n)).is_ok()));
         assert_eq!(queue.ask(source(90, 400)), Err(TryLater), "all");
         assert_eq!(queue.waiting(), 40);
     }
@@ -385,7 +386,7 @@ mod tests {
         let mut queue = KdfQueue::new(limits());
         let mine = source(1, 7);
         queue.vouch(mine);
-        (0..10).for_each(|n| drop(queue.ask(source(100 + n, 7)).unwrap()));
+        (0..10).for_each(|n| assert!(queue.ask(source(100 + n, 7)).is_ok()));
         assert_eq!(queue.ask(source(150, 7)), Err(TryLater));
         let ticket = queue.ask(mine).unwrap();
         assert_eq!(queue.start(), Some(ticket));
@@ -464,7 +465,10 @@ mod tests {
                 prop_assert_eq!(queue.waiting(), waiting);
                 prop_assert_eq!(queue.good.waiting + queue.other.waiting, waiting);
             }
-            running.drain(..).for_each(|ticket| { queue.done(ticket, false); finished.push(ticket); });
+            for ticket in running.drain(..) {
+                queue.done(ticket, false);
+                finished.push(ticket);
+            }
             finished.extend(drain(&mut queue));
             finished.sort();
             prop_assert_eq!(finished, asked);

@@ -44,8 +44,8 @@ impl ServerKeys {
     }
 }
 
-/// The witness that an account is unlocked, and the keys to read and file its mail. Clones share the
-/// keys; they are zeroed when the last clone is dropped. The AMK is not among them.
+/// The witness that an account is unlocked, and the keys to read and file its mail. Clones share
+/// the keys; they are zeroed when the last clone is dropped. The AMK is not among them.
 #[derive(Clone)]
 pub struct Unlocked(Arc<Keys>);
 
@@ -180,7 +180,8 @@ impl Unlocked {
     }
 
     /// Whether login-only credentials may read while this unlock lasts: an `unlock` command said so
-    /// with a credential ([`SlotAuthority::admit_login_only`](super::SlotAuthority::admit_login_only)).
+    /// with a credential
+    /// ([`SlotAuthority::admit_login_only`](super::SlotAuthority::admit_login_only)).
     pub fn admits_login_only(&self) -> bool {
         self.0.login_only_admitted.load(Ordering::Acquire)
     }

@@ -1,4 +1,5 @@
-//! Trying a credential: at the same cost and with the same answer whether the account exists or not.
+//! Trying a credential: at the same cost and with the same answer whether the account exists or
+//! not.
 
 use super::authority::SlotAuthority;
 use super::credential::{Credential, Form};
@@ -111,9 +112,10 @@ pub enum Tampered {
     Header,
 }
 
-/// Tries `credential` for the account of that `name`; `file` is `None` if there is none. The work is
-/// the same in both cases: one Argon2id run for a chosen password, none for the other forms. Call it
-/// where blocking is allowed, and for credentials that need the KDF after the queue's permission.
+/// Tries `credential` for the account of that `name`; `file` is `None` if there is none. The work
+/// is the same in both cases: one Argon2id run for a chosen password, none for the other forms.
+/// Call it where blocking is allowed, and for credentials that need the KDF after the queue's
+/// permission.
 pub fn login(
     server: &ServerKeys,
     name: &str,

@@ -1,14 +1,14 @@
 //! The vault: all an account's secrets, and the slots that open it.
 //!
-//! An account is one small file ([`AccountFile`]). Its vault is sealed under a random account master
-//! key (AMK); each *slot* is one wrapping of the AMK, by a chosen password, a generated app password
-//! or a recovery code. A login-only credential has a slot without a wrapped key: it can be checked
-//! and opens nothing.
+//! An account is one small file ([`AccountFile`]). Its vault is sealed under a random account
+//! master key (AMK); each *slot* is one wrapping of the AMK, by a chosen password, a generated app
+//! password or a recovery code. A login-only credential has a slot without a wrapped key: it can be
+//! checked and opens nothing.
 //!
 //! [`login`] tries a credential. What comes out of it when it opens:
 //! - [`Unlocked`], the witness that mail may be read: index key, epoch keys, cheap to clone, zeroed
-//!   when the last clone is dropped. The AMK is **not** in it, so that whoever holds a running server
-//!   to an order cannot make a slot or change one without the owner's credential.
+//!   when the last clone is dropped. The AMK is **not** in it, so that whoever orders the operator of
+//!   a running server about cannot make a slot or change one without the owner's credential.
 //! - [`SlotAuthority`], which holds the AMK, and is consumed by the one change it allows.
 //!
 //! Both can only be made here, by a credential that opened its slot.
@@ -24,8 +24,8 @@
 //! # Known gaps
 //! - `passwd` does not take back what an old file and the old password open; `rekey` does, for mail
 //!   that arrives after it.
-//! - A whole old file put back with its old MAC is not noticed here. [`AccountFile::generation`] lets
-//!   the owner of the journal compare.
+//! - A whole old file put back with its old MAC is not noticed here; the journal's owner can compare
+//!   [`AccountFile::generation`].
 //!
 //! # Standards
 //! RFC 8265 (passwords), RFC 9106 (Argon2), RFC 5869 (HKDF), RFC 8452 (AES-256-GCM-SIV).
@@ -49,3 +49,6 @@ pub use kdf_queue::{KdfLimits, KdfQueue, Network, Source, Ticket, TryLater};
 pub use keys::{ServerKeys, Unlocked};
 pub use login::{Login, Opened, Purpose, Refusal, Tampered, Verified, WhyShut, login};
 pub use passphrase::{GeneratedSecret, PASSPHRASE_BITS, generate_passphrase};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! `postseal account`: the accounts of the running server, by its control socket.
+//!
+//! Every verb that makes a way into an account asks for what opens it now: the server does not lend
+//! the keys of somebody who happens to be logged in, not to root either.
+
+use super::Failure;
+use super::configuration::Configuration;
+use crate::base::secret::SecretBytes;
+use crate::host::{control, terminal};
+use crate::server::protocol::{AccountLine, Answer, Request, Text};
+use clap::Subcommand;
+use zeroize::Zeroizing;
+
+/// Manage the accounts of the running server
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Read passwords from standard input, one a line, in the order in which they would be asked
+    /// for
+    #[arg(long, global = true)]
+    password_stdin: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make an account; prints its recovery code once
+    Add(Address),
+    /// Show all accounts
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an account and its mail
+    Remove(Address),
+    /// Set a new password: rewraps one slot, touches no mail, leaves other ways in as they are
+    Passwd(Address),
+    /// After a theft: new keys for mail to come, a new password, all other ways in dropped
+    Rekey(Address),
+    /// Draw a password for one mail program; prints it once
+    AppPassword {
+        #[command(flatten)]
+        address: Address,
+        /// Which program or device it is for; kept sealed
+        #[arg(long, default_value = "")]
+        label: String,
+        /// It logs in but opens no mail: `unlock` does
+        #[arg(long)]
+        no_unlock: bool,
+    },
+    /// Draw a new recovery code; prints it once, the old one dies
+    Recovery(Address),
+    /// End a lock
+    Unlock {
+        #[command(flatten)]
+        address: Address,
+        /// Keep the account open for so long, even when nobody is logged in
+        #[arg(long)]
+        hours: Option<u32>,
+    },
+    /// Lock an account until `unlock`: its keys leave memory, and no login brings them back
+    Lock(Address),
+}
+
+#[derive(Debug, clap::Args)]
+struct Address {
+    /// The account's address
+    #[arg(value_name = "ADDRESS")]
+    address: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = arguments.configuration.read()?;
+    let request = request(&arguments.verb, &Asker { stdin: arguments.password_stdin })?;
+    let line = Zeroizing::new(serde_json::to_vec(&request)?);
+    let socket = &config.server.control_socket.0;
+    let answer = control::ask(socket, &line)
+        .map_err(|error| Failure(format!("no server at {}: {error}", socket.display())))?;
+    show(serde_json::from_slice(&answer)?, &arguments.verb)
+}
+
+fn request(verb: &Verb, asker: &Asker) -> Result<Request, Failure> {
+    let now = "What opens the account now (password or recovery code)";
+    let address = |address: &Address| address.address.clone();
+    Ok(match verb {
+        Verb::Add(who) => {
+            Request::AccountAdd { address: address(who), password: asker.new_password()? }
+        }
+        Verb::List { .. } => Request::AccountList {},
+        Verb::Remove(who) => Request::AccountRemove { address: address(who) },
+        Verb::Passwd(who) => Request::AccountPasswd {
+            address: address(who),
+            credential: asker.ask(now)?,
+            new_password: asker.new_password()?,
+        },
+        Verb::Rekey(who) => Request::AccountRekey {
+            address: address(who),
+            credential: asker.ask(now)?,
+            new_password: asker.new_password()?,
+        },
+        Verb::AppPassword { address: who, label, no_unlock } => Request::AccountAppPassword {
+            address: address(who),
+            credential: asker.ask(now)?,
+            label: label.clone(),
+            unlocks: !no_unlock,
+        },
+        Verb::Recovery(who) => {
+            Request::AccountRecovery { address: address(who), credential: asker.ask(now)? }
+        }
+        Verb::Unlock { address: who, hours } => Request::AccountUnlock {
+            address: address(who),
+            credential: asker.ask(now)?,
+            hours: *hours,
+        },
+        Verb::Lock(who) => Request::AccountLock { address: address(who) },
+    })
+}
+
+/// Where passwords come from.
+struct Asker {
+    stdin: bool,
+}
+
+impl Asker {
+    fn ask(&self, question: &str) -> Result<Text, Failure> {
+        let secret = if self.stdin { terminal::from_stdin() } else { terminal::ask(question) };
+        secret.map(Text).map_err(|error| Failure(format!("no password: {error}")))
+    }
+
+    /// A new one is asked for twice at the terminal, where nobody sees what was typed.
+    fn new_password(&self) -> Result<Text, Failure> {
+        let first = self.ask("New password")?;
+        if self.stdin || same(&first.0, &self.ask("The same again")?.0) {
+            return Ok(first);
+        }
+        Err(Failure("the two passwords differ".into()))
+    }
+}
+
+fn same(left: &SecretBytes, right: &SecretBytes) -> bool {
+    crate::base::crypto::equal(left.expose(), right.expose())
+}
+
+fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
+    match answer {
+        Answer::Done {} => println!("done"),
+        Answer::Secret { what, secret } => {
+            let secret = String::from_utf8_lossy(secret.0.expose()).into_owned();
+            println!("{what}: {}", &*Zeroizing::new(secret));
+            eprintln!("It is shown this once and kept nowhere in clear.");
+        }
+        Answer::Accounts { accounts } => match verb {
+            Verb::List { json: true } => println!("{}", serde_json::to_string_pretty(&accounts)?),
+            _ => accounts.iter().for_each(|account| println!("{}", row(account))),
+        },
+        Answer::Failed { error } => return Err(Failure(error)),
+        Answer::Status { .. } => return Err(Failure("the server answered something else".into())),
+    }
+    Ok(())
+}
+
+fn row(account: &AccountLine) -> String {
+    let address = account.address.as_deref().unwrap_or("(file does not verify)");
+    let operator = if account.known_to_operator { "  known to the operator" } else { "" };
+    let (state, bytes, waiting) = (&account.state, account.bytes, account.waiting);
+    format!("{address}  {state}  {bytes} octets  {waiting} waiting{operator}")
+}

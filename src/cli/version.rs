@@ -1,0 +1,13 @@
+//! `postseal version`: which program this is and how it was built.
+
+use super::Failure;
+
+/// Say which version this is and how it was built
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn run(_: &Arguments) -> Result<(), Failure> {
+    let backend = if cfg!(feature = "crypto-openssl") { "crypto-openssl" } else { "crypto-rust" };
+    println!("postseal {} ({backend})", env!("CARGO_PKG_VERSION"));
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! What is allowed but should be known: remarks on a configuration that parses.
+//!
+//! Pure: files are looked at by the commands, not here.
+
+use super::Config;
+use super::values::LogAddresses;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How much a remark weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// The server does not start with it.
+    Error,
+    /// It gives up something that Postseal is for.
+    Warning,
+}
+
+/// One remark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// How much it weighs.
+    pub weight: Weight,
+    /// The key, `section.key`.
+    pub key: &'static str,
+    /// What is the matter, and what to do.
+    pub text: String,
+}
+
+/// All remarks on `config`, errors first.
+pub fn review(config: &Config) -> Vec<Remark> {
+    let mut remarks = listeners(config);
+    remarks.extend(limits(config));
+    remarks.extend(mail(config));
+    remarks.extend(keys(config));
+    remarks.extend(warnings(config));
+    remarks.sort_by_key(|remark| remark.weight != Weight::Error);
+    remarks
+}
+
+fn error(key: &'static str, text: impl Into<String>) -> Remark {
+    Remark { weight: Weight::Error, key, text: text.into() }
+}
+
+fn warning(key: &'static str, text: impl Into<String>) -> Remark {
+    Remark { weight: Weight::Warning, key, text: text.into() }
+}
+
+fn listeners(config: &Config) -> Vec<Remark> {
+    let listen = &config.listen;
+    let kinds = [
+        ("listen.smtp", &listen.smtp),
+        ("listen.submission", &listen.submission),
+        ("listen.submissions", &listen.submissions),
+        ("listen.imap", &listen.imap),
+        ("listen.imaps", &listen.imaps),
+    ];
+    let mut seen = BTreeMap::new();
+    let mut remarks = Vec::new();
+    for (kind, addresses) in kinds {
+        for address in addresses.iter().filter(|address| address.port() != 0) {
+            if let Some(other) = seen.insert(*address, kind) {
+                remarks.push(error(kind, format!("{address} is also in {other}")));
+            }
+        }
+    }
+    if kinds.iter().all(|(_, addresses)| addresses.is_empty()) {
+        remarks.push(error("listen", "nothing is listened on"));
+    }
+    remarks
+}
+
+/// What the standards ask for, and what would refuse all mail.
+fn limits(config: &Config) -> Vec<Remark> {
+    let smtp = &config.smtp;
+    let mut remarks = Vec::new();
+    if smtp.message_size.0 > smtp.memory.0 {
+        let text = "is less than smtp.message_size, so that the largest messages never get in";
+        remarks.push(error("smtp.memory", text));
+    }
+    // RFC 5321 §4.5.3.1.7: 64 KiB at the very least.
+    if smtp.message_size.0 < 64 << 10 {
+        remarks.push(error("smtp.message_size", "at least 64 KiB (RFC 5321 §4.5.3.1.7)"));
+    }
+    if smtp.recipients < 100 {
+        remarks.push(warning("smtp.recipients", "fewer than the 100 of RFC 5321 §4.5.3.1.8"));
+    }
+    if smtp.command_timeout.as_secs() < 300 {
+        remarks.push(warning("smtp.command_timeout", "below the 5 min of RFC 5321 §4.5.3.2.7"));
+    }
+    remarks
+}
+
+fn mail(config: &Config) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    if config.mail.domains.is_empty() {
+        remarks.push(error("mail.domains", "without a domain nothing is accepted"));
+    }
+    let postmaster = &config.mail.postmaster;
+    let local = |domain: &str| config.mail.domains.iter().any(|known| known.0 == domain);
+    match postmaster.rsplit_once('@') {
+        None if postmaster.is_empty() => {}
+        Some((name, domain)) if !name.is_empty() && local(&domain.to_ascii_lowercase()) => {}
+        _ => remarks.push(error("mail.postmaster", "is no address in one of mail.domains")),
+    }
+    remarks
+}
+
+fn keys(config: &Config) -> Vec<Remark> {
+    let data = &config.server.data_dir.0;
+    let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", &path.0));
+    std::iter::once(("keys.journal", &config.keys.journal.0))
+        .chain(pepper)
+        .filter(|(_, path)| is_inside(path, data))
+        .map(|(key, _)| {
+            let text = "LIES IN THE DATA DIRECTORY: who takes or copies the one has the other too. \
+                        Put it on another disk or give it as a systemd credential";
+            warning(key, text)
+        })
+        .collect()
+}
+
+/// By the text of the paths, `..` and `.` taken out; links are not followed.
+fn is_inside(path: &Path, dir: &Path) -> bool {
+    plain(path).starts_with(plain(dir))
+}
+
+fn plain(path: &Path) -> std::path::PathBuf {
+    use std::path::Component;
+    path.components().fold(std::path::PathBuf::new(), |mut out, component| {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+        out
+    })
+}
+
+fn warnings(config: &Config) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    if config.server.test {
+        let text =
+            "THIS IS A TEST SET-UP: its passwords lie on the disk. Never use it for real mail";
+        remarks.push(warning("server.test", text));
+    }
+    if config.log.addresses == LogAddresses::Full {
+        let text = "the log becomes a record of who writes to whom, outside every seal";
+        remarks.push(warning("log.addresses", text));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{parse, reference};
+
+    fn sample() -> Config {
+        parse(&reference::sample(), Path::new("/etc/postseal/postseal.toml")).unwrap()
+    }
+
+    #[test]
+    fn the_sample_has_nothing_to_remark() {
+        assert_eq!(review(&sample()), []);
+    }
+
+    #[test]
+    fn a_key_in_the_data_directory_is_a_loud_warning_however_it_is_written() {
+        for path in ["/var/lib/postseal/k", "/var/lib/postseal/../postseal/k"] {
+            let mut config = sample();
+            config.keys.journal.0 = path.into();
+            let remarks = review(&config);
+            assert_eq!((remarks.len(), remarks[0].key), (1, "keys.journal"), "{path}");
+        }
+        let mut config = sample();
+        config.keys.journal.0 = "/var/lib/postseal-keys/k".into();
+        assert_eq!(review(&config), []);
+    }
+
+    #[test]
+    fn one_address_cannot_serve_two_kinds() {
+        let mut config = sample();
+        config.listen.imap = config.listen.smtp.clone();
+        assert_eq!(review(&config)[0].weight, Weight::Error);
+    }
+
+    #[test]
+    fn postmaster_must_be_local() {
+        let mut config = sample();
+        config.mail.postmaster = "alice@Example.ORG".into();
+        assert_eq!(review(&config), []);
+        for bad in ["alice", "@example.org", "alice@elsewhere.example"] {
+            config.mail.postmaster = bad.into();
+            assert_eq!(review(&config)[0].key, "mail.postmaster", "{bad}");
+        }
+    }
+}

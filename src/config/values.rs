@@ -1,0 +1,306 @@
+//! The types that an option's value may have, each with its name, its way of being written and its
+//! refusal in plain words.
+//!
+//! Sizes and times carry their unit in the text (`"50 MiB"`, `"5 min"`), so that no reader has to
+//! guess it. Relative paths are taken from the directory of the configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml_edit::Value;
+
+/// Entries that one list may have; nobody needs more, and a slip should not make a thousand
+/// sockets.
+const LIST_ENTRIES_MAX: usize = 256;
+
+/// A type of value.
+pub trait Setting: Sized + PartialEq {
+    /// What it is called in texts for people.
+    const KIND: &'static str;
+    /// Reads it; the error says what was expected. Relative paths start at `base`.
+    fn read(value: &Value, base: &Path) -> Result<Self, String>;
+}
+
+/// A number of octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Setting for Size {
+    const KIND: &'static str = "size with unit B, KiB, MiB or GiB";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        const UNITS: [(&str, u64); 4] =
+            [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        with_unit(value, &UNITS).map(Size).ok_or_else(|| expected(Self::KIND, "\"50 MiB\""))
+    }
+}
+
+impl Setting for Duration {
+    const KIND: &'static str = "time with unit s, min, h or d";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        const UNITS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3600), ("d", 86_400)];
+        let seconds = with_unit(value, &UNITS).ok_or_else(|| expected(Self::KIND, "\"5 min\""))?;
+        Ok(Duration::from_secs(seconds))
+    }
+}
+
+fn with_unit(value: &Value, units: &[(&str, u64)]) -> Option<u64> {
+    let text = value.as_str()?;
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+impl Setting for u32 {
+    const KIND: &'static str = "number";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value
+            .as_integer()
+            .and_then(|number| number.try_into().ok())
+            .ok_or_else(|| expected("number from 0 to 4294967295", "100"))
+    }
+}
+
+impl Setting for bool {
+    const KIND: &'static str = "true or false";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value.as_bool().ok_or_else(|| expected(Self::KIND, "true"))
+    }
+}
+
+/// A path, already taken from the configuration file's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePath(pub PathBuf);
+
+impl Setting for FilePath {
+    const KIND: &'static str = "path";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some(text) if !text.is_empty() => Ok(FilePath(base.join(text))),
+            _ => Err(expected(Self::KIND, "\"/var/lib/postseal\"")),
+        }
+    }
+}
+
+/// A path that may be left empty.
+impl Setting for Option<FilePath> {
+    const KIND: &'static str = "path, or \"\" for none";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("") => Ok(None),
+            _ => FilePath::read(value, base).map(Some),
+        }
+    }
+}
+
+/// A host name or mail domain in its lower-case ASCII form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainName(pub String);
+
+impl Setting for DomainName {
+    const KIND: &'static str = "domain name";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value.as_str().and_then(domain).ok_or_else(|| expected(Self::KIND, "\"mail.example.org\""))
+    }
+}
+
+/// RFC 1123 §2.1 and RFC 1035 §2.3.4: labels of 1 to 63 letters, digits and inner hyphens, 253 in
+/// all.
+fn domain(text: &str) -> Option<DomainName> {
+    let ascii = idna::domain_to_ascii(text).ok()?.to_ascii_lowercase();
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    (ascii.len() <= 253 && ascii.split('.').all(label)).then_some(DomainName(ascii))
+}
+
+/// A text, possibly empty.
+impl Setting for String {
+    const KIND: &'static str = "text";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value.as_str().map(str::to_owned).ok_or_else(|| expected(Self::KIND, "\"text\""))
+    }
+}
+
+/// The character between a local part and its detail, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delimiter(pub Option<u8>);
+
+impl Setting for Delimiter {
+    const KIND: &'static str = "one of \"+\", \"-\", \"=\", \"_\", or \"\" for none";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str().map(str::as_bytes) {
+            Some([]) => Ok(Delimiter(None)),
+            Some(&[byte @ (b'+' | b'-' | b'=' | b'_')]) => Ok(Delimiter(Some(byte))),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
+impl Setting for SocketAddr {
+    const KIND: &'static str = "address with port";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| expected(Self::KIND, "\"127.0.0.1:25\" or \"[::]:25\""))
+    }
+}
+
+impl Setting for Vec<SocketAddr> {
+    const KIND: &'static str = "list of addresses with port";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        list(value, base, "[\"0.0.0.0:25\", \"[::]:25\"]")
+    }
+}
+
+impl Setting for Vec<DomainName> {
+    const KIND: &'static str = "list of domain names";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        list(value, base, "[\"example.org\"]")
+    }
+}
+
+fn list<T: Setting>(value: &Value, base: &Path, example: &str) -> Result<Vec<T>, String> {
+    let array = value.as_array().ok_or_else(|| expected("list", example))?;
+    if array.len() > LIST_ENTRIES_MAX {
+        return Err(format!("more than {LIST_ENTRIES_MAX} entries"));
+    }
+    let mut out = Vec::with_capacity(array.len());
+    for (index, entry) in array.iter().enumerate() {
+        let entry = T::read(entry, base).map_err(|why| format!("entry {}: {why}", index + 1))?;
+        if out.contains(&entry) {
+            return Err(format!("entry {} stands there twice", index + 1));
+        }
+        out.push(entry);
+    }
+    Ok(out)
+}
+
+/// From which urgency on events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what needs a person.
+    Error,
+    /// And what was wrong and was coped with.
+    Warn,
+    /// And the ordinary course of things.
+    Info,
+}
+
+impl Setting for LogLevel {
+    const KIND: &'static str = "one of \"error\", \"warn\", \"info\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("error") => Ok(LogLevel::Error),
+            Some("warn") => Ok(LogLevel::Warn),
+            Some("info") => Ok(LogLevel::Info),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
+/// How mail addresses and network peers stand in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAddresses {
+    /// As an HMAC under a key that lives a day and only in memory.
+    Hashed,
+    /// As they are.
+    Full,
+}
+
+impl Setting for LogAddresses {
+    const KIND: &'static str = "one of \"hashed\", \"full\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("hashed") => Ok(LogAddresses::Hashed),
+            Some("full") => Ok(LogAddresses::Full),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
+/// Where the log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogDestination {
+    /// Standard error, for journald and containers.
+    Stderr,
+    /// A file, opened anew at each reload.
+    File(PathBuf),
+}
+
+impl Setting for LogDestination {
+    const KIND: &'static str = "\"stderr\" or a path";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("stderr") => Ok(LogDestination::Stderr),
+            Some(text) if !text.is_empty() => Ok(LogDestination::File(base.join(text))),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
+fn expected(kind: &str, example: &str) -> String {
+    format!("expected a {kind}, such as {example}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: Setting>(text: &str) -> Result<T, String> {
+        T::read(&text.parse().unwrap(), Path::new("/etc/postseal"))
+    }
+
+    #[test]
+    fn sizes_and_times_need_a_unit_and_do_not_overflow() {
+        assert_eq!(read::<Size>("\"50 MiB\"").unwrap(), Size(50 << 20));
+        assert_eq!(read::<Size>("\"7B\"").unwrap(), Size(7));
+        assert_eq!(read::<Duration>("\"5 min\"").unwrap(), Duration::from_secs(300));
+        for bad in ["50", "\"50\"", "\"50 MB\"", "\"-1 MiB\"", "\"MiB\"", "\"99999999999 GiB\""] {
+            assert!(read::<Size>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn domains_are_lower_cased_and_bad_ones_refused() {
+        assert_eq!(read::<DomainName>("\"Mail.Example.ORG\"").unwrap().0, "mail.example.org");
+        assert_eq!(read::<DomainName>("\"bücher.example\"").unwrap().0, "xn--bcher-kva.example");
+        for bad in ["\"\"", "\"a..b\"", "\"-a.example\"", "\"a b\"", "\"a_b.example\"", "7"] {
+            assert!(read::<DomainName>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_start_at_the_configuration_file() {
+        assert_eq!(read::<FilePath>("\"data\"").unwrap().0, Path::new("/etc/postseal/data"));
+        assert_eq!(read::<FilePath>("\"/srv/x\"").unwrap().0, Path::new("/srv/x"));
+        assert_eq!(read::<Option<FilePath>>("\"\"").unwrap(), None);
+        assert!(read::<FilePath>("\"\"").is_err());
+    }
+
+    #[test]
+    fn a_list_names_the_entry_that_is_wrong() {
+        let error = read::<Vec<SocketAddr>>("[\"127.0.0.1:25\", \"localhost\"]").unwrap_err();
+        assert!(error.starts_with("entry 2:"), "{error}");
+        assert!(read::<Vec<SocketAddr>>("[\"[::1]:25\", \"[::1]:25\"]").is_err());
+    }
+}

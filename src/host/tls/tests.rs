@@ -1,0 +1,138 @@
+//! Handshakes in memory against rustls' own client.
+
+use super::*;
+use crate::base::clock::Clock;
+use crate::host::clock::SystemClock;
+use crate::host::test_ca;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+struct Site {
+    dir: PathBuf,
+    authority: String,
+}
+
+impl Site {
+    fn new(name: &str) -> Site {
+        let dir = std::env::temp_dir().join(format!("postseal-tls-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let mut site = Site { dir, authority: String::new() };
+        site.renew();
+        site
+    }
+
+    /// Puts a fresh authority, certificate and key in place.
+    fn renew(&mut self) {
+        let made = test_ca::make(&["localhost", "127.0.0.1"], SystemClock::new().now()).unwrap();
+        let _ = std::fs::remove_dir_all(&self.dir);
+        files::create_private(&self.certificate(), made.certificate.as_bytes()).unwrap();
+        files::create_private(&self.key(), made.key.as_bytes()).unwrap();
+        self.authority = made.authority;
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.dir.join("cert.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.dir.join("key.pem")
+    }
+
+    fn tls(&self) -> Tls {
+        Tls::load(&self.certificate(), &self.key()).unwrap()
+    }
+
+    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(offered()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config)
+    }
+}
+
+async fn shake(
+    tls: &Tls,
+    client: Arc<ClientConfig>,
+) -> (io::Result<TlsStream>, io::Result<tokio_rustls::client::TlsStream<tokio::io::DuplexStream>>) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let name = ServerName::try_from("localhost").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(client);
+    tokio::join!(tls.accept(Box::new(near)), connector.connect(name, far))
+}
+
+#[tokio::test]
+async fn both_versions_are_served_and_the_hybrid_group_is_taken() {
+    let site = Site::new("versions");
+    let tls = site.tls();
+    for (version, name) in
+        [(&rustls::version::TLS13, "TLSv1.3"), (&rustls::version::TLS12, "TLSv1.2")]
+    {
+        let (server, client) = shake(&tls, site.client(&[version])).await;
+        let (mut server, mut client) = (server.unwrap(), client.unwrap());
+        assert_eq!(server.facts.version, name);
+        assert_eq!(server.facts.server_name.as_deref(), Some("localhost"));
+        if name == "TLSv1.3" {
+            let group = client.get_ref().1.negotiated_key_exchange_group().unwrap().name();
+            assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+        }
+        client.write_all(b"hello").await.unwrap();
+        client.flush().await.unwrap();
+        let mut got = [0; 5];
+        server.stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"hello");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_serves_the_new_certificate_and_a_bad_one_keeps_the_old() {
+    let mut site = Site::new("reload");
+    let tls = site.tls();
+    let old_client = site.client(&[&rustls::version::TLS13]);
+    site.renew();
+    let new_client = site.client(&[&rustls::version::TLS13]);
+    assert!(shake(&tls, Arc::clone(&new_client)).await.1.is_err());
+    tls.reload(&site.certificate(), &site.key()).unwrap();
+    assert!(shake(&tls, Arc::clone(&new_client)).await.1.is_ok());
+    assert!(shake(&tls, old_client).await.1.is_err());
+    std::fs::write(site.key(), "nonsense").unwrap();
+    assert!(matches!(tls.reload(&site.certificate(), &site.key()), Err(TlsError::NoKey(_))));
+    assert!(shake(&tls, new_client).await.1.is_ok());
+}
+
+#[test]
+fn errors_name_the_file() {
+    let site = Site::new("errors");
+    let other = Site::new("errors-other");
+    let text =
+        |certificate: &Path, key: &Path| check_pair(certificate, key).unwrap_err().to_string();
+    assert!(text(&site.dir.join("none.pem"), &site.key()).contains("none.pem"));
+    assert!(text(&site.key(), &site.key()).contains("no PEM certificate"));
+    assert!(text(&site.certificate(), &site.certificate()).contains("no PEM private key"));
+    assert!(text(&site.certificate(), &other.key()).contains("is not the key of"));
+    assert!(check_pair(&site.certificate(), &site.key()).is_ok());
+}
+
+#[test]
+fn a_ticket_key_lives_an_hour_at_most() {
+    // The library accepts tickets for twice the span in which it makes them.
+    assert!(2 * TICKET_KEY_SECONDS <= 3600);
+    let ticket = ticket_key().unwrap();
+    let sealed = ticket.encrypt(b"state").unwrap();
+    assert_eq!(ticket.decrypt(&sealed).unwrap(), b"state");
+    assert!(ticket_key().unwrap().decrypt(&sealed).is_none());
+}
+
+#[test]
+fn only_ephemeral_aead_suites_are_offered() {
+    for suite in offered().cipher_suites {
+        let name = registered_name(suite.suite());
+        let ephemeral = suite.tls13().is_some() || name.starts_with("TLS_ECDHE_");
+        let aead = name.contains("_GCM_") || name.contains("_CHACHA20_POLY1305_");
+        assert!(ephemeral && aead, "{name}");
+    }
+}

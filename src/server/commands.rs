@@ -1,0 +1,78 @@
+//! The control socket's requests, carried out on the mailbox role.
+//!
+//! No verb here uses keys that happen to be in memory: what needs the owner's authority carries the
+//! owner's credential in the same request, and the mailbox role has no other way in.
+
+use super::protocol::{AccountLine, Answer, Request, Text};
+use crate::base::secret::SecretBytes;
+use crate::mailbox::{AdminError, Line, Mailboxes, State};
+use crate::vault::GeneratedSecret;
+
+/// Carries out an account verb.
+pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
+    use Request as R;
+    let answer = match request {
+        R::AccountAdd { address, password } => mailboxes
+            .add(&address, password.0)
+            .await
+            .map(|added| secret("recovery code", added.recovery_code)),
+        R::AccountList {} => mailboxes.list().await.map(listed),
+        R::AccountRemove { address } => mailboxes.remove(&address).await.map(done),
+        R::AccountPasswd { address, credential, new_password } => {
+            mailboxes.passwd(&address, credential.0, new_password.0).await.map(done)
+        }
+        R::AccountRekey { address, credential, new_password } => mailboxes
+            .rekey(&address, credential.0, new_password.0)
+            .await
+            .map(|code| secret("recovery code", code)),
+        R::AccountAppPassword { address, credential, label, unlocks } => mailboxes
+            .app_password(&address, credential.0, &label, unlocks)
+            .await
+            .map(|password| secret("app password", password)),
+        R::AccountRecovery { address, credential } => mailboxes
+            .recovery(&address, credential.0)
+            .await
+            .map(|code| secret("recovery code", code)),
+        R::AccountUnlock { address, credential, hours } => {
+            mailboxes.unlock(&address, credential.0, hours).await.map(done)
+        }
+        R::AccountLock { address } => mailboxes.lock(&address).await.map(done),
+        // These two are the server's own and never come here.
+        R::Status {} | R::Reload {} => Ok(Answer::Done {}),
+    };
+    answer.unwrap_or_else(failed)
+}
+
+fn done((): ()) -> Answer {
+    Answer::Done {}
+}
+
+fn failed(error: AdminError) -> Answer {
+    Answer::Failed { error: error.to_string() }
+}
+
+fn secret(what: &str, secret: GeneratedSecret) -> Answer {
+    let text = SecretBytes::new(secret.expose().as_bytes().to_vec());
+    Answer::Secret { what: what.into(), secret: Text(text) }
+}
+
+fn listed(lines: Vec<Line>) -> Answer {
+    Answer::Accounts { accounts: lines.into_iter().map(line).collect() }
+}
+
+fn line(line: Line) -> AccountLine {
+    AccountLine {
+        number: line.account.0,
+        address: line.address.map(|address| address.to_string()),
+        state: match line.state {
+            State::Closed => "closed",
+            State::Unlocked => "unlocked",
+            State::Locked => "locked",
+            State::Damaged => "damaged",
+        }
+        .into(),
+        known_to_operator: line.known_to_operator,
+        bytes: line.bytes,
+        waiting: line.waiting,
+    }
+}

@@ -1,0 +1,177 @@
+//! What the server itself reports.
+
+use crate::base::event::{Event, Fields, Level};
+use std::net::SocketAddr;
+
+/// An event of the server.
+#[derive(Debug)]
+pub enum ServerEvent<'a> {
+    /// All listeners are bound.
+    Ready {
+        /// How many.
+        listeners: u64,
+    },
+    /// It runs on a configuration that is for trying things out.
+    TestSetup,
+    /// A listener is bound.
+    Listening {
+        /// What is spoken there.
+        kind: &'static str,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// An address of a list could not be bound, others of the same list could.
+    NotListening {
+        /// What would have been spoken there.
+        kind: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: &'a str,
+    },
+    /// A connection was turned away.
+    TooManySessions {
+        /// What it asked for.
+        kind: &'static str,
+        /// Which limit was reached: `all` or `network`.
+        limit: &'static str,
+        /// From where.
+        peer: std::net::IpAddr,
+    },
+    /// A session ended by an internal error; others go on.
+    SessionFailed {
+        /// What was spoken.
+        kind: &'static str,
+    },
+    /// The configuration was read again.
+    Reloaded {
+        /// Changed options that wait for a restart.
+        waiting_for_restart: u64,
+    },
+    /// A changed option that takes effect only at a restart.
+    NeedsRestart {
+        /// Its section.
+        section: &'static str,
+        /// Its key.
+        key: &'static str,
+    },
+    /// The configuration could not be used; the old one stays.
+    NotReloaded {
+        /// Why.
+        error: &'a str,
+    },
+    /// What was found when the journal was opened.
+    JournalOpened {
+        /// Segments there are.
+        segments: u64,
+        /// Whether it had been closed cleanly.
+        clean: bool,
+        /// Damaged places that were stepped over.
+        damages: u64,
+        /// Tails that were cut, never acknowledged.
+        cuts: u64,
+        /// Whether the directory is a copy of another.
+        copied: bool,
+    },
+    /// A damaged place.
+    JournalDamaged {
+        /// Segment.
+        segment: u64,
+        /// Octets from its beginning.
+        offset: u64,
+        /// What is damaged.
+        what: &'a str,
+    },
+    /// The end has begun.
+    Stopping {
+        /// Sessions that are still there.
+        sessions: u64,
+    },
+    /// The end.
+    Stopped {
+        /// Sessions that were cut off.
+        cut_off: u64,
+    },
+}
+
+impl Event for ServerEvent<'_> {
+    fn level(&self) -> Level {
+        use ServerEvent::*;
+        match self {
+            NotReloaded { .. } | SessionFailed { .. } | JournalDamaged { .. } => Level::Error,
+            JournalOpened { damages: 1.., .. } | JournalOpened { copied: true, .. } => Level::Error,
+            TestSetup | NotListening { .. } | TooManySessions { .. } | NeedsRestart { .. } => {
+                Level::Warn
+            }
+            _ => Level::Info,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        use ServerEvent::*;
+        match self {
+            Ready { .. } => "server.ready",
+            TestSetup => "server.test-setup",
+            Listening { .. } => "server.listening",
+            NotListening { .. } => "server.not-listening",
+            TooManySessions { .. } => "server.too-many-sessions",
+            SessionFailed { .. } => "server.session-failed",
+            Reloaded { .. } => "server.reloaded",
+            NeedsRestart { .. } => "server.needs-restart",
+            NotReloaded { .. } => "server.not-reloaded",
+            JournalOpened { .. } => "server.journal-opened",
+            JournalDamaged { .. } => "server.journal-damaged",
+            Stopping { .. } => "server.stopping",
+            Stopped { .. } => "server.stopped",
+        }
+    }
+
+    fn fields(&self, fields: &mut dyn Fields) {
+        use ServerEvent::*;
+        match self {
+            Ready { listeners } => fields.number("listeners", *listeners),
+            TestSetup => {}
+            Listening { kind, address } => {
+                fields.word("kind", kind);
+                fields.id("address", address);
+            }
+            NotListening { kind, address, error } => {
+                fields.word("kind", kind);
+                fields.id("address", address);
+                fields.quoted("error", error);
+            }
+            TooManySessions { kind, limit, peer } => {
+                fields.word("kind", kind);
+                fields.word("limit", limit);
+                fields.peer("peer", *peer);
+            }
+            SessionFailed { kind } => fields.word("kind", kind),
+            Reloaded { waiting_for_restart } => {
+                fields.number("waiting_for_restart", *waiting_for_restart);
+            }
+            NeedsRestart { section, key } => {
+                fields.word("section", section);
+                fields.word("key", key);
+            }
+            NotReloaded { error } => fields.quoted("error", error),
+            JournalOpened { segments, clean, damages, cuts, copied } => {
+                fields.number("segments", *segments);
+                fields.word("clean", yes_or_no(*clean));
+                fields.number("damages", *damages);
+                fields.number("cuts", *cuts);
+                fields.word("copied", yes_or_no(*copied));
+            }
+            JournalDamaged { segment, offset, what } => {
+                fields.number("segment", *segment);
+                fields.number("offset", *offset);
+                fields.quoted("what", what);
+            }
+            Stopping { sessions } => fields.number("sessions", *sessions),
+            Stopped { cut_off } => fields.number("cut_off", *cut_off),
+        }
+    }
+}
+
+fn yes_or_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}

@@ -1,0 +1,183 @@
+//! What is said over the control socket: one JSON object a line in each direction.
+//!
+//! Requests may carry passwords and answers secrets to be shown once, so both types print nothing.
+
+use crate::base::secret::SecretBytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What a command asks for. Addresses are as people typed them.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How the server does.
+    Status {},
+    /// Do what SIGHUP does.
+    Reload {},
+    /// Make an account.
+    AccountAdd {
+        /// Its address.
+        address: String,
+        /// Its first password.
+        password: Text,
+    },
+    /// Show all accounts.
+    AccountList {},
+    /// Remove an account and its mail.
+    AccountRemove {
+        /// Its address.
+        address: String,
+    },
+    /// Set a new password.
+    AccountPasswd {
+        /// Whose.
+        address: String,
+        /// What opens now.
+        credential: Text,
+        /// What shall open.
+        new_password: Text,
+    },
+    /// Make all keys anew.
+    AccountRekey {
+        /// Whose.
+        address: String,
+        /// What opens now.
+        credential: Text,
+        /// What shall open.
+        new_password: Text,
+    },
+    /// Draw a password for one mail program.
+    AccountAppPassword {
+        /// Whose.
+        address: String,
+        /// What opens now.
+        credential: Text,
+        /// What it is for, in the owner's words; kept sealed.
+        label: String,
+        /// Whether it opens the mail or only logs in.
+        unlocks: bool,
+    },
+    /// Draw a new recovery code.
+    AccountRecovery {
+        /// Whose.
+        address: String,
+        /// What opens now.
+        credential: Text,
+    },
+    /// End a lock, and perhaps keep the account open.
+    AccountUnlock {
+        /// Whose.
+        address: String,
+        /// What opens.
+        credential: Text,
+        /// For how many hours to keep it open without a session.
+        hours: Option<u32>,
+    },
+    /// Lock until `unlock`.
+    AccountLock {
+        /// Whose.
+        address: String,
+    },
+}
+
+/// What the server answers.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// It is done.
+    Done {},
+    /// It is done; this is to be shown once.
+    Secret {
+        /// What it is: `recovery code` or `app password`.
+        what: String,
+        /// It.
+        secret: Text,
+    },
+    /// All accounts.
+    Accounts {
+        /// One for each, by address.
+        accounts: Vec<AccountLine>,
+    },
+    /// How the server does.
+    Status {
+        /// The program's version.
+        version: String,
+        /// Whether it is a test set-up.
+        test: bool,
+        /// Sessions of each kind of listener.
+        sessions: Vec<(String, u64)>,
+    },
+    /// It was not done.
+    Failed {
+        /// Why, in a sentence.
+        error: String,
+    },
+}
+
+/// One account in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountLine {
+    /// Its number.
+    pub number: u32,
+    /// Its address; nothing where the file does not verify.
+    pub address: Option<String>,
+    /// `closed`, `unlocked`, `locked` or `damaged`.
+    pub state: String,
+    /// Whether the operator gave the password and the owner has not set one since.
+    pub known_to_operator: bool,
+    /// Sealed octets in the journal.
+    pub bytes: u64,
+    /// Messages that wait for the next unlock.
+    pub waiting: u32,
+}
+
+/// A secret text.
+pub struct Text(pub SecretBytes);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = std::str::from_utf8(self.0.expose());
+        serializer.serialize_str(text.map_err(|_| serde::ser::Error::custom("not UTF-8"))?)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Text(SecretBytes::new(text.into_bytes())))
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Request(..)")
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_look_as_documented_and_unknown_fields_are_refused() {
+        let text = r#"{"verb":"account-add","address":"a@example.org","password":"pass word"}"#;
+        let request: Request = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        assert_eq!(format!("{request:?}"), "Request(..)");
+        for bad in [r#"{"verb":"account-list","x":1}"#, r#"{"verb":"shutdown"}"#, "[]", "{}"] {
+            assert!(serde_json::from_str::<Request>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_no_text_is_refused_when_it_is_sent() {
+        let password = Text(SecretBytes::new(vec![0xff]));
+        let request = Request::AccountAdd { address: String::new(), password };
+        assert!(serde_json::to_string(&request).is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! SIGHUP: the configuration, the certificate and the aliases are read again.
+//!
+//! All or nothing as far as it can be: a file that does not parse, or a certificate that does not
+//! fit its key, leaves everything as it was. Options that cannot change while the server runs keep
+//! their old value and are named.
+
+use super::Shared;
+use super::events::ServerEvent;
+use super::start::log_destination;
+use crate::config::table::Effect;
+use crate::config::{CONFIG_BYTES_MAX, Config, Weight, convert, parse, review};
+use crate::host::files;
+use crate::host::log::Style;
+use std::path::Path;
+
+/// Reads everything again; the error is the sentence that was logged.
+pub(super) fn reload(shared: &Shared) -> Result<(), String> {
+    let outcome = read(&shared.file).and_then(|config| apply(shared, config));
+    match &outcome {
+        Ok(waiting_for_restart) => {
+            let waiting_for_restart = *waiting_for_restart;
+            shared.events.emit(&ServerEvent::Reloaded { waiting_for_restart });
+        }
+        Err(error) => shared.events.emit(&ServerEvent::NotReloaded { error }),
+    }
+    outcome.map(drop)
+}
+
+fn read(file: &Path) -> Result<Config, String> {
+    let text = files::read_text(file, CONFIG_BYTES_MAX).map_err(|error| error.to_string())?;
+    let config = parse(&text, file).map_err(|invalid| invalid.to_string())?;
+    match review(&config).into_iter().find(|remark| remark.weight == Weight::Error) {
+        Some(remark) => Err(format!("{}: {}", remark.key, remark.text)),
+        None => Ok(config),
+    }
+}
+
+/// Takes `config` up; returns how many changed options wait for a restart.
+fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
+    let aliases = super::start::read_aliases(&config)?;
+    shared
+        .tls
+        .reload(&config.tls.certificate.0, &config.tls.key.0)
+        .map_err(|error| error.to_string())?;
+    let style = Style { level: convert::log_level(&config), hashed: convert::log_hashed(&config) };
+    shared
+        .log
+        .change(&log_destination(&config), style)
+        .map_err(|error| format!("log.destination: {error}"))?;
+    shared.take_up(&config, aliases);
+    let mut current = shared.config.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let waiting = current
+        .differences(&config)
+        .into_iter()
+        .filter(|row| row.effect == Effect::Restart)
+        .map(|row| {
+            let event = ServerEvent::NeedsRestart { section: row.section, key: row.key };
+            shared.events.emit(&event);
+        })
+        .count();
+    *current = config;
+    Ok(waiting as u64)
+}

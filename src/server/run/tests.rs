@@ -1,0 +1,163 @@
+//! The whole server on loopback ports that the system chooses.
+
+use super::*;
+use crate::base::clock::Clock;
+use crate::config::{Config, parse};
+use crate::host::clock::SystemClock;
+use crate::host::{control, files, test_ca};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+struct Site(PathBuf);
+
+impl Site {
+    fn new(name: &str) -> Site {
+        let dir = std::env::temp_dir().join(format!("postseal-run-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let site = Site(dir);
+        site.renew_certificate();
+        site.configure("");
+        site
+    }
+
+    fn renew_certificate(&self) {
+        let made = test_ca::make(&["localhost"], SystemClock::new().now()).unwrap();
+        let _ = std::fs::remove_dir_all(self.0.join("tls"));
+        files::create_private(&self.0.join("tls/ca.pem"), made.authority.as_bytes()).unwrap();
+        files::create_private(&self.0.join("tls/cert.pem"), made.certificate.as_bytes()).unwrap();
+        files::create_private(&self.0.join("tls/key.pem"), made.key.as_bytes()).unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("postseal.toml")
+    }
+
+    fn configure(&self, more: &str) {
+        let text = format!(
+            "[server]\nhostname = \"localhost\"\ndata_dir = \"data\"\n\
+             control_socket = \"control\"\n\
+             drain = \"1 s\"\n[keys]\njournal = \"keys/journal.key\"\n\
+             [mail]\ndomains = [\"example.test\"]\n\
+             [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = []\nsubmissions = []\n\
+             imap = [\"127.0.0.1:0\"]\nimaps = []\n\
+             [tls]\ncertificate = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n\
+             [log]\ndestination = \"log\"\n{more}"
+        );
+        std::fs::write(self.file(), text).unwrap();
+    }
+
+    fn config(&self) -> Config {
+        parse(&std::fs::read_to_string(self.file()).unwrap(), &self.file()).unwrap()
+    }
+
+    async fn start(&self) -> Running {
+        let server = Server::start(&self.file(), self.config()).await.unwrap();
+        let addresses = server.listeners.iter().map(|l| (l.kind(), l.address().unwrap())).collect();
+        let (tell, told) = mpsc::channel(4);
+        Running { addresses, tell, task: tokio::spawn(server.serve(told)) }
+    }
+
+    async fn ask(&self, request: &'static str) -> serde_json::Value {
+        let path = self.0.join("control");
+        let line = tokio::task::spawn_blocking(move || control::ask(&path, request.as_bytes()));
+        serde_json::from_slice(&line.await.unwrap().unwrap()).unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.0.join("log")).unwrap()
+    }
+}
+
+struct Running {
+    addresses: Vec<(Kind, SocketAddr)>,
+    tell: mpsc::Sender<Told>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Running {
+    fn address(&self, kind: Kind) -> SocketAddr {
+        self.addresses.iter().find(|known| known.0 == kind).unwrap().1
+    }
+
+    async fn stop(self) {
+        self.tell.send(Told::Stop).await.unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+async fn greeting(address: SocketAddr) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut buffer = [0; 512];
+    let len = stream.read(&mut buffer).await.unwrap();
+    (stream, String::from_utf8_lossy(&buffer[..len]).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_starts_greets_reports_and_starts_again_on_the_same_directory() {
+    let site = Site::new("again");
+    for round in 0..2 {
+        let running = site.start().await;
+        let (_, smtp) = greeting(running.address(Kind::Smtp)).await;
+        assert!(smtp.starts_with("220 localhost "), "round {round}: {smtp}");
+        let (_imap, text) = greeting(running.address(Kind::Imap)).await;
+        assert!(text.starts_with("* OK "), "round {round}: {text}");
+        let status = site.ask("{\"verb\":\"status\"}").await;
+        assert_eq!(status["answer"], "status");
+        assert_eq!(site.ask("{\"verb\":\"nonsense\"}").await["answer"], "failed");
+        running.stop().await;
+    }
+    assert_eq!(site.log().matches("server.stopped").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_server_on_the_same_directory_is_refused() {
+    let site = Site::new("twice");
+    let running = site.start().await;
+    let error = Server::start(&site.file(), site.config()).await.unwrap_err();
+    assert!(matches!(error, crate::server::StartError::Store(_)), "{error}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_without_its_key_is_not_taken_over() {
+    let site = Site::new("nokey");
+    site.start().await.stop().await;
+    std::fs::remove_file(site.0.join("keys/journal.key")).unwrap();
+    let error = Server::start(&site.file(), site.config()).await.unwrap_err();
+    assert!(matches!(error, crate::server::StartError::JournalKeyMissing(_)), "{error}");
+    assert!(!Path::exists(&site.0.join("keys/journal.key")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_session_is_ended_when_the_server_stops() {
+    let site = Site::new("drain");
+    let running = site.start().await;
+    let (mut smtp, _) = greeting(running.address(Kind::Smtp)).await;
+    smtp.write_all(b"EHLO test.example\r\n").await.unwrap();
+    let mut buffer = [0; 2048];
+    assert!(smtp.read(&mut buffer).await.unwrap() > 0);
+    running.stop().await;
+    let len = smtp.read(&mut buffer).await.unwrap();
+    assert!(buffer[..len].starts_with(b"421 "), "{:?}", String::from_utf8_lossy(&buffer[..len]));
+    assert_eq!(smtp.read(&mut buffer).await.unwrap(), 0);
+    assert!(site.log().contains("\"cut_off\":0"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_takes_what_it_can_and_names_what_must_wait() {
+    let site = Site::new("reload");
+    let running = site.start().await;
+    site.renew_certificate();
+    site.configure("[accounts]\nwaiting = 7\n");
+    assert_eq!(site.ask("{\"verb\":\"reload\"}").await["answer"], "done");
+    site.configure("[acounts]\nwaiting = 7\n");
+    let failed = site.ask("{\"verb\":\"reload\"}").await;
+    assert!(failed["error"].as_str().unwrap().contains("did you mean [accounts]?"), "{failed}");
+    running.stop().await;
+    let log = site.log();
+    assert!(log.contains("\"section\":\"accounts\",\"key\":\"waiting\""), "{log}");
+    assert!(log.contains("server.not-reloaded"));
+}

@@ -1,0 +1,232 @@
+//! Opens everything, in the order in which things need each other: log, keys, disk, journal,
+//! accounts, TLS, listeners, control socket. What fails is named in one sentence.
+
+use super::events::ServerEvent;
+use super::store::Store;
+use super::{Server, Shared, admission::Admission};
+use crate::base::budget::ByteBudget;
+use crate::base::clock::Clock;
+use crate::base::crypto::Key;
+use crate::base::entropy::Entropy;
+use crate::base::event::Log;
+use crate::config::{Config, convert};
+use crate::host::clock::SystemClock;
+use crate::host::control::ControlSocket;
+use crate::host::entropy::SystemEntropy;
+use crate::host::files::{self, FileError};
+use crate::host::listen::{Kind, Listener};
+use crate::host::log::{Destination, JsonLog, Style};
+use crate::host::tls::{Tls, TlsError};
+use crate::host::{listen, process};
+use crate::mailbox::{self, Mailboxes};
+use crate::relay;
+use crate::vault::ServerKeys;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use tokio::sync::watch;
+
+/// Octets of an alias file: a hundred thousand aliases.
+const ALIAS_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A file of keys or aliases.
+    File(FileError),
+    /// There is a journal but not its key.
+    JournalKeyMissing(std::path::PathBuf),
+    /// The data directory or the journal in it.
+    Store(super::store::StoreError),
+    /// The account files.
+    Accounts(String),
+    /// Certificate and key.
+    Tls(TlsError),
+    /// The log's file.
+    Log(io::Error),
+    /// An address that cannot be listened on.
+    Listen(&'static str, SocketAddr, io::Error),
+    /// The control socket.
+    Control(std::path::PathBuf, io::Error),
+    /// The aliases.
+    Aliases(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::File(error) => error.fmt(f),
+            StartError::JournalKeyMissing(path) => write!(
+                f,
+                "{}: the journal's key is missing, and there is a journal; put the key back",
+                path.display()
+            ),
+            StartError::Store(error) => error.fmt(f),
+            StartError::Accounts(error) => write!(f, "accounts: {error}"),
+            StartError::Tls(error) => error.fmt(f),
+            StartError::Log(error) => write!(f, "log.destination: {error}"),
+            StartError::Listen(kind, address, error) => {
+                write!(f, "listen.{kind}: {address}: {error}")
+            }
+            StartError::Control(path, error) => {
+                write!(f, "server.control_socket: {}: {error}", path.display())
+            }
+            StartError::Aliases(error) => write!(f, "mail.aliases: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Server {
+    /// Opens everything that `config`, read from `file`, names. Nothing is served yet, but the
+    /// listeners are bound, so that connections wait for [`Server::run`].
+    pub async fn start(file: &Path, config: Config) -> Result<Server, StartError> {
+        process::raise_open_files();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+        let log = open_log(&config, &clock, &entropy)?;
+        let events = Log::new(log.clone());
+        if config.server.test {
+            events.emit(&ServerEvent::TestSetup);
+        }
+        let tls =
+            Tls::load(&config.tls.certificate.0, &config.tls.key.0).map_err(StartError::Tls)?;
+        let (journal_key, pepper) = keys(&config, &*entropy)?;
+        let store = Store::open(&config.server.data_dir.0, &journal_key, &entropy, &events)
+            .await
+            .map_err(StartError::Store)?;
+        let mailboxes = Mailboxes::open(mailbox::Parts {
+            log: store.log(),
+            disk: store.disk(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            events: events.clone(),
+            keys: Arc::new(ServerKeys::new(&journal_key, pepper)),
+            options: convert::mailbox(&config, cores()),
+        })
+        .map_err(|error| StartError::Accounts(error.to_string()))?;
+        let receiver = relay::Receiver::new(
+            convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
+            relay::World {
+                deliver: Arc::new(mailboxes.clone()),
+                authenticate: Arc::new(mailboxes.clone()),
+                tls: Some(Arc::new(tls.clone())),
+                message_budget: ByteBudget::new(config.smtp.memory.0),
+                clock,
+                entropy,
+                log: events.clone(),
+            },
+        );
+        let listeners = listeners(&config, &events)?;
+        let socket = &config.server.control_socket.0;
+        let control = ControlSocket::bind(socket)
+            .map_err(|error| StartError::Control(socket.clone(), error))?;
+        let shared = Shared {
+            file: file.into(),
+            config: RwLock::new(config),
+            log,
+            events,
+            tls,
+            mailboxes,
+            receiver,
+            admission: Admission::default(),
+            stopping: watch::Sender::new(false),
+        };
+        Ok(Server { shared: Arc::new(shared), listeners, control, store })
+    }
+
+    /// The mailbox role, for accounts that are made before serving.
+    pub fn mailboxes(&self) -> &Mailboxes {
+        &self.shared.mailboxes
+    }
+}
+
+fn open_log(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<Arc<JsonLog>, StartError> {
+    let style = Style { level: convert::log_level(config), hashed: convert::log_hashed(config) };
+    let destination = log_destination(config);
+    JsonLog::open(&destination, style, Arc::clone(clock), Arc::clone(entropy))
+        .map_err(StartError::Log)
+}
+
+pub(super) fn log_destination(config: &Config) -> Destination {
+    convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
+}
+
+/// The journal key is made at the very first start; a journal whose key is gone is not taken over.
+fn keys(config: &Config, entropy: &dyn Entropy) -> Result<(Key, Option<Key>), StartError> {
+    let path = &config.keys.journal.0;
+    let journal = match files::exists(path) {
+        true => files::read_key(path),
+        false if files::exists(&config.server.data_dir.0.join("journal")) => {
+            return Err(StartError::JournalKeyMissing(path.clone()));
+        }
+        false => files::create_key(path, entropy),
+    };
+    let pepper = config.keys.pepper.as_ref().map(|path| files::read_key(&path.0)).transpose();
+    Ok((journal.map_err(StartError::File)?, pepper.map_err(StartError::File)?))
+}
+
+/// Binds every address. One that this machine does not have (IPv6 switched off, say) is passed over
+/// with a warning as long as another of its list is bound.
+fn listeners(config: &Config, events: &Log) -> Result<Vec<Listener>, StartError> {
+    let listen = &config.listen;
+    let kinds: [(Kind, &[SocketAddr]); 5] = [
+        (Kind::Smtp, &listen.smtp),
+        (Kind::Submission, &listen.submission),
+        (Kind::Submissions, &listen.submissions),
+        (Kind::Imap, &listen.imap),
+        (Kind::Imaps, &listen.imaps),
+    ];
+    let mut all = Vec::new();
+    for (kind, addresses) in kinds {
+        all.extend(listeners_of(kind, addresses, events)?);
+    }
+    Ok(all)
+}
+
+fn listeners_of(
+    kind: Kind,
+    addresses: &[SocketAddr],
+    events: &Log,
+) -> Result<Vec<Listener>, StartError> {
+    let mut bound = Vec::new();
+    let mut missing = None;
+    for &address in addresses {
+        match Listener::bind(kind, address) {
+            Ok(listener) => {
+                let address = listener.address().unwrap_or(address);
+                events.emit(&ServerEvent::Listening { kind: kind.word(), address });
+                bound.push(listener);
+            }
+            Err(error) if listen::is_missing_family(&error) => {
+                let text = error.to_string();
+                let kind = kind.word();
+                events.emit(&ServerEvent::NotListening { kind, address, error: &text });
+                missing = Some(StartError::Listen(kind, address, error));
+            }
+            Err(error) => return Err(StartError::Listen(kind.word(), address, error)),
+        }
+    }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+/// The aliases of `config`, or what is wrong with their file.
+pub(super) fn read_aliases(config: &Config) -> Result<relay::Aliases, String> {
+    let Some(path) = &config.mail.aliases else { return Ok(relay::Aliases::default()) };
+    let text = files::read_text(&path.0, ALIAS_BYTES_MAX).map_err(|error| error.to_string())?;
+    relay::Aliases::parse(&text, &convert::domains(config))
+        .map_err(|error| format!("{}: {error}", path.0.display()))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

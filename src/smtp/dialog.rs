@@ -1,0 +1,357 @@
+//! What each command does, and what the driver's answers lead to.
+
+use super::command::{Command, Mail, Rcpt, parse};
+use super::data::Unstuffer;
+use super::limits::AUTH_FAILURES_MAX;
+use super::reply::{Reply, replies};
+use super::session::{
+    Ending, Event, Helo, Question, Receiving, Recipient, Session, State, Transaction,
+};
+use super::{BareNewlines, ListenerKind};
+use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, SaslError, Step};
+
+/// What the driver says of a [`crate::sasl::PasswordClaim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthAnswer {
+    /// It is right; this is who it is.
+    Accepted(String),
+    /// It is wrong.
+    Refused,
+    /// It cannot be checked now.
+    TryLater,
+}
+
+impl<R> Session<R> {
+    /// Answers [`Event::StartTls`]: the handshake is done. All that was said in clear is forgotten
+    /// (RFC 3207 §4.2).
+    pub fn tls_established(&mut self) {
+        if let State::Asked(Question::Tls) = self.state {
+            self.protected = true;
+            (self.helo, self.user, self.transaction) = (None, None, None);
+            self.forget_input();
+            self.state = State::Command;
+        }
+    }
+
+    /// Answers [`Event::Login`].
+    pub fn answer_login(&mut self, answer: AuthAnswer) {
+        if !matches!(self.state, State::Asked(Question::Login)) {
+            return;
+        }
+        self.state = State::Command;
+        match answer {
+            AuthAnswer::Accepted(user) => {
+                self.user = Some(user);
+                self.say(replies::LOGGED_IN);
+            }
+            AuthAnswer::TryLater => self.say(replies::LOGIN_UNAVAILABLE),
+            AuthAnswer::Refused => self.login_failed(replies::LOGIN_REFUSED),
+        }
+    }
+
+    /// Answers [`Event::Recipient`].
+    pub fn answer_recipient(&mut self, answer: Result<R, Reply>) {
+        if !matches!(self.state, State::Asked(Question::Recipient { .. })) {
+            return;
+        }
+        let State::Asked(Question::Recipient { path, notify, original }) =
+            std::mem::replace(&mut self.state, State::Command)
+        else {
+            return;
+        };
+        match (answer, &mut self.transaction) {
+            (Ok(tag), Some(transaction)) => {
+                transaction.recipients.push(Recipient { path, notify, original, tag });
+                self.say(replies::RECIPIENT_OK);
+            }
+            (Ok(_), None) => self.refuse_command(replies::MAIL_FIRST),
+            (Err(reply), _) => self.refuse_command(reply),
+        }
+    }
+
+    /// Answers [`Event::Message`]: it may come. `prefix` (trace fields) stands in front of it.
+    pub fn begin_message(&mut self, prefix: Vec<u8>) {
+        if !matches!(self.state, State::Asked(Question::Message)) {
+            return;
+        }
+        let Some(mut transaction) = self.transaction.take() else { return };
+        let prefix_bytes = prefix.len();
+        transaction.message = prefix;
+        let normalise = self.options.bare_newlines == BareNewlines::Normalise;
+        let unstuffer = Unstuffer::new(normalise);
+        let receiving = Receiving { transaction, unstuffer, prefix_bytes, fault: None };
+        self.state = State::Data(Box::new(receiving));
+        self.say(replies::SEND_DATA);
+    }
+
+    /// Answers [`Event::Message`]: it may not come. The transaction is over.
+    pub fn refuse_message(&mut self, reply: Reply) {
+        if matches!(self.state, State::Asked(Question::Message)) {
+            self.state = State::Command;
+            self.transaction = None;
+            self.refuse_command(reply);
+        }
+    }
+
+    /// The message that is coming in cannot be held any longer: it is refused at its end.
+    pub fn abandon_message(&mut self, reply: Reply) {
+        if let State::Data(receiving) = &mut self.state {
+            receiving.fail(reply);
+        }
+    }
+
+    /// Answers [`Event::Received`]. `Ok` only if every copy is durable.
+    pub fn answer_message(&mut self, answer: Result<(), Reply>) {
+        if !matches!(self.state, State::Asked(Question::Stored)) {
+            return;
+        }
+        self.state = State::Command;
+        match answer {
+            Ok(()) => {
+                self.commands = 0;
+                self.say(replies::ACCEPTED);
+            }
+            Err(reply) => self.refuse_command(reply),
+        }
+    }
+
+    /// Takes a line: a command, or a response within AUTH.
+    pub(super) fn line(&mut self, line: &[u8]) {
+        if let State::Auth(exchange) = std::mem::replace(&mut self.state, State::Command) {
+            return self.auth_response(exchange, line);
+        }
+        self.commands += 1;
+        if self.commands > self.options.commands_max {
+            return self.end(replies::TOO_MANY_COMMANDS, Ending::TooMuch);
+        }
+        match parse(line) {
+            Ok(command) => self.obey(command),
+            Err(reply) => self.refuse_command(reply),
+        }
+    }
+
+    /// Says no, and ends the session if that was once too often.
+    pub(super) fn refuse_command(&mut self, reply: Reply) {
+        self.say(reply);
+        // A 4xx answer is not the client's mistake.
+        self.errors += u32::from(reply.code >= 500);
+        if self.errors >= self.options.errors_max {
+            self.end(replies::TOO_MANY_ERRORS, Ending::TooMuch);
+        }
+    }
+
+    /// CRLF.CRLF has come.
+    pub(super) fn message_ended(&mut self) {
+        let State::Data(receiving) = std::mem::replace(&mut self.state, State::Command) else {
+            return;
+        };
+        match receiving.fault {
+            // The other side may see more than one message here; nothing more is heard from it.
+            Some(reply) if reply == replies::BARE_NEWLINE_IN_MESSAGE => {
+                self.end(reply, Ending::BareNewline);
+            }
+            Some(reply) => self.refuse_command(reply),
+            None => self.ask(Question::Stored, Event::Received(receiving.transaction)),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Helo(name) => self.helo_command(name, false),
+            Command::Ehlo(name) => self.helo_command(name, true),
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Data => self.data(),
+            Command::Rset => {
+                self.transaction = None;
+                self.say(replies::OK);
+            }
+            Command::Noop => self.say(replies::OK),
+            Command::Help => self.say(replies::HELP),
+            Command::Vrfy => self.say(replies::NOT_VERIFIED),
+            Command::Expn => self.refuse_command(replies::NOT_IMPLEMENTED),
+            Command::Quit => self.end(replies::BYE, Ending::Quit),
+            Command::StartTls => self.starttls(),
+            Command::Auth { mechanism, initial } => self.auth(&mechanism, initial),
+            Command::Bdat => self.end(replies::NOT_IMPLEMENTED, Ending::Bdat),
+        }
+    }
+
+    fn ask(&mut self, question: Question, event: Event<R>) {
+        self.state = State::Asked(question);
+        self.event = Some(event);
+    }
+
+    /// RFC 5321 §4.1.4: EHLO in the midst of a transaction ends it.
+    fn helo_command(&mut self, name: String, extended: bool) {
+        self.transaction = None;
+        let mut lines = vec![self.options.hostname.clone()];
+        if extended {
+            lines.extend(self.extensions());
+        }
+        for (at, line) in lines.iter().enumerate() {
+            let gap = if at + 1 < lines.len() { '-' } else { ' ' };
+            self.outbox.extend_from_slice(format!("250{gap}{line}\r\n").as_bytes());
+        }
+        self.helo = Some(Helo { name, extended });
+    }
+
+    fn extensions(&self) -> Vec<String> {
+        let mut out = vec![
+            "PIPELINING".to_owned(),
+            format!("SIZE {}", self.options.message_bytes_max),
+            "8BITMIME".to_owned(),
+            "ENHANCEDSTATUSCODES".to_owned(),
+        ];
+        if self.options.tls_offered && !self.protected {
+            out.push("STARTTLS".to_owned());
+        }
+        if self.options.kind.needs_auth() && self.protected && self.user.is_none() {
+            let names: Vec<_> = MECHANISMS.iter().map(|mechanism| mechanism.name()).collect();
+            out.push(format!("AUTH {}", names.join(" ")));
+        }
+        out
+    }
+
+    fn mail(&mut self, mail: Mail) {
+        if let Some(reply) = self.not_yet() {
+            return self.refuse_command(reply);
+        }
+        if self.transaction.is_some() {
+            return self.refuse_command(replies::NESTED_MAIL);
+        }
+        // RFC 1870 §6.1: what is declared too large need not be sent to be refused.
+        if mail.declared_bytes.is_some_and(|bytes| bytes > self.options.message_bytes_max) {
+            return self.refuse_command(replies::MESSAGE_TOO_LARGE);
+        }
+        self.transaction = Some(Transaction {
+            from: mail.from,
+            declared_bytes: mail.declared_bytes,
+            body: mail.body,
+            utf8: false,
+            dsn_return: mail.dsn_return,
+            envelope_id: mail.envelope_id,
+            recipients: Vec::new(),
+            message: Vec::new(),
+        });
+        self.say(replies::SENDER_OK);
+    }
+
+    /// What must come before mail.
+    fn not_yet(&self) -> Option<Reply> {
+        if self.needs_tls() {
+            Some(replies::TLS_FIRST)
+        } else if self.options.kind.needs_auth() && self.user.is_none() {
+            // RFC 6409 §4.3.
+            Some(replies::LOGIN_FIRST)
+        } else if self.helo.is_none() {
+            Some(replies::EHLO_FIRST)
+        } else {
+            None
+        }
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) {
+        let Some(transaction) = &self.transaction else {
+            return self.refuse_command(self.not_yet().unwrap_or(replies::MAIL_FIRST));
+        };
+        // RFC 5321 §4.5.3.1.10.
+        if transaction.recipients.len() >= self.options.recipients_max {
+            return self.refuse_command(replies::TOO_MANY_RECIPIENTS);
+        }
+        let Rcpt { path, notify, original } = rcpt;
+        let event = Event::Recipient(path.clone());
+        self.ask(Question::Recipient { path, notify, original }, event);
+    }
+
+    fn data(&mut self) {
+        let Some(transaction) = &self.transaction else {
+            return self.refuse_command(self.not_yet().unwrap_or(replies::MAIL_FIRST));
+        };
+        if transaction.recipients.is_empty() {
+            return self.refuse_command(replies::NO_RECIPIENTS);
+        }
+        // RFC 2920 §3.1: DATA is the last of a group, its answer is waited for. Who does not wait
+        // does not know that these octets will be taken for the message.
+        if self.has_unread() {
+            return self.end(replies::PIPELINED, Ending::BehindData);
+        }
+        let declared_bytes = transaction.declared_bytes;
+        self.ask(Question::Message, Event::Message { declared_bytes });
+    }
+
+    fn starttls(&mut self) {
+        if self.protected || self.options.kind == ListenerKind::Submissions {
+            return self.refuse_command(replies::OUT_OF_PLACE);
+        }
+        if !self.options.tls_offered {
+            return self.refuse_command(replies::NOT_IMPLEMENTED);
+        }
+        // RFC 3207 §4.2 and CVE-2011-0411: commands sent in clear behind STARTTLS would be heard as
+        // if they had come protected.
+        if self.has_unread() {
+            return self.end(replies::PIPELINED, Ending::BehindStartTls);
+        }
+        self.say(replies::READY_FOR_TLS);
+        self.ask(Question::Tls, Event::StartTls);
+    }
+
+    fn auth(&mut self, mechanism: &str, initial: Option<Vec<u8>>) {
+        if !self.options.kind.needs_auth() {
+            return self.refuse_command(replies::NOT_IMPLEMENTED);
+        }
+        if !self.protected {
+            return self.refuse_command(replies::LOGIN_NEEDS_TLS);
+        }
+        if self.helo.is_none() {
+            return self.refuse_command(replies::EHLO_FIRST);
+        }
+        // RFC 4954 §4: once, and not within a transaction.
+        if self.user.is_some() || self.transaction.is_some() {
+            return self.refuse_command(replies::OUT_OF_PLACE);
+        }
+        let Some(mechanism) = Mechanism::from_name(mechanism.as_bytes()) else {
+            return self.refuse_command(replies::UNKNOWN_MECHANISM);
+        };
+        let initial = match initial.as_deref().map(sasl::line::read_initial).transpose() {
+            Ok(initial) => initial,
+            Err(_) => return self.refuse_command(replies::BAD_BASE64),
+        };
+        let (exchange, step) = Exchange::start(mechanism, initial.as_ref().map(|i| i.expose()));
+        self.auth_step(exchange, step);
+    }
+
+    fn auth_response(&mut self, mut exchange: Exchange, line: &[u8]) {
+        match sasl::line::read(line) {
+            Ok(sasl::line::Line::Response(response)) => {
+                let step = exchange.respond(response.expose());
+                self.auth_step(exchange, step);
+            }
+            Ok(sasl::line::Line::Cancel) => self.refuse_command(replies::LOGIN_CANCELLED),
+            Err(_) => self.refuse_command(replies::BAD_BASE64),
+        }
+    }
+
+    fn auth_step(&mut self, exchange: Exchange, step: Step) {
+        match step {
+            Step::Challenge(challenge) => {
+                let line = format!("334 {}\r\n", sasl::line::write(&challenge));
+                self.outbox.extend_from_slice(line.as_bytes());
+                self.state = State::Auth(exchange);
+            }
+            Step::Claim(claim) => self.ask(Question::Login, Event::Login(claim)),
+            Step::Refused(SaslError::Malformed | SaslError::TooLong) => {
+                self.login_failed(replies::BAD_RESPONSE);
+            }
+            Step::Refused(_) => self.login_failed(replies::LOGIN_REFUSED),
+        }
+    }
+
+    fn login_failed(&mut self, reply: Reply) {
+        self.auth_failures += 1;
+        self.refuse_command(reply);
+        if self.auth_failures >= AUTH_FAILURES_MAX {
+            self.end(replies::TOO_MANY_LOGINS, Ending::TooMuch);
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! The session: what has been read, what is to be sent, and where the dialog stands.
+
+use std::sync::Arc;
+
+use super::command::{DsnNotify, DsnReturn, RecipientPath};
+use super::data::Unstuffer;
+use super::limits::AUTH_LINE_BYTES_MAX;
+use super::reply::{Reply, replies};
+use super::{BareNewlines, ListenerKind, Options};
+use crate::sasl::{Exchange, PasswordClaim};
+
+/// One session. `R` is what the driver wants to remember of each accepted recipient.
+///
+/// The driver's loop: [`Session::next_event`] until it gives `None`, send [`Session::take_output`],
+/// then [`Session::feed`] what is read next. While an event is unanswered there are no more events.
+#[derive(Debug)]
+pub struct Session<R> {
+    pub(super) options: Arc<Options>,
+    pub(super) state: State<R>,
+    pub(super) outbox: Vec<u8>,
+    pub(super) event: Option<Event<R>>,
+    pub(super) protected: bool,
+    pub(super) helo: Option<Helo>,
+    pub(super) user: Option<String>,
+    pub(super) transaction: Option<Transaction<R>>,
+    pub(super) errors: u32,
+    pub(super) commands: u32,
+    pub(super) auth_failures: u32,
+    pub(super) ending: Option<Ending>,
+    draining: bool,
+    inbox: Vec<u8>,
+    /// How much of `inbox` has been taken, and how much of the rest is known to hold no LF.
+    taken: usize,
+    scanned: usize,
+    session_bytes: u64,
+    turns: u64,
+}
+
+/// Where the dialog stands.
+#[derive(Debug)]
+pub(super) enum State<R> {
+    /// Before the banner: nothing may come.
+    Silent,
+    Command,
+    Auth(Exchange),
+    /// An event waits for its answer.
+    Asked(Question),
+    Data(Box<Receiving<R>>),
+    Closed,
+}
+
+/// What the driver was asked.
+#[derive(Debug)]
+pub(super) enum Question {
+    Tls,
+    Login,
+    Recipient { path: RecipientPath, notify: Option<DsnNotify>, original: Option<String> },
+    Message,
+    Stored,
+}
+
+/// A message that is coming in.
+#[derive(Debug)]
+pub(super) struct Receiving<R> {
+    pub transaction: Transaction<R>,
+    pub unstuffer: Unstuffer,
+    /// What the driver put in front.
+    pub prefix_bytes: usize,
+    /// Why it will be refused at its end; its octets are then thrown away.
+    pub fault: Option<Reply>,
+}
+
+/// How the client named itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Helo {
+    pub name: String,
+    pub extended: bool,
+}
+
+/// What kind of content was declared (RFC 6152; BINARYMIME has its place here).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// `7BIT`, also where nothing was declared.
+    #[default]
+    SevenBit,
+    /// `8BITMIME`.
+    EightBit,
+}
+
+/// A mail transaction.
+#[derive(Clone, Debug)]
+pub struct Transaction<R> {
+    /// The reverse path; `None` for the null one. Only as the client says.
+    pub from: Option<crate::mail::Address>,
+    /// What SIZE declared, in octets.
+    pub declared_bytes: Option<u64>,
+    /// What BODY declared.
+    pub body: Body,
+    /// Whether SMTPUTF8 was asked for; not offered yet, so `false`.
+    pub utf8: bool,
+    /// RET.
+    pub dsn_return: Option<DsnReturn>,
+    /// ENVID, as xtext.
+    pub envelope_id: Option<String>,
+    /// The recipients that were accepted.
+    pub recipients: Vec<Recipient<R>>,
+    /// The message, behind what the driver put in front. Empty until it has come.
+    pub message: Vec<u8>,
+}
+
+/// An accepted recipient.
+#[derive(Clone, Debug)]
+pub struct Recipient<R> {
+    /// As the client named it.
+    pub path: RecipientPath,
+    /// NOTIFY.
+    pub notify: Option<DsnNotify>,
+    /// ORCPT: `type;xtext`.
+    pub original: Option<String>,
+    /// What the driver remembers.
+    pub tag: R,
+}
+
+/// What the session cannot decide by itself. Each has the method that answers it.
+#[derive(Debug)]
+pub enum Event<R> {
+    /// Send the output, then shake hands: [`Session::tls_established`]. Read nothing in between.
+    StartTls,
+    /// Is this right? [`Session::answer_login`].
+    Login(PasswordClaim),
+    /// Is mail taken for this recipient? [`Session::answer_recipient`].
+    Recipient(RecipientPath),
+    /// May a message come, and what stands in front of it? [`Session::begin_message`] or
+    /// [`Session::refuse_message`].
+    Message {
+        /// What SIZE declared, in octets.
+        declared_bytes: Option<u64>,
+    },
+    /// A whole message has come. [`Session::answer_message`] once it is durable, or is not.
+    Received(Transaction<R>),
+}
+
+/// Why a session was ended by this side, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The client said QUIT.
+    Quit,
+    /// Octets came before the banner.
+    EarlyTalk,
+    /// Octets were pipelined behind STARTTLS.
+    BehindStartTls,
+    /// Octets were pipelined behind DATA.
+    BehindData,
+    /// A CR or LF stood alone.
+    BareNewline,
+    /// BDAT came although it was not offered: what follows cannot be told from commands.
+    Bdat,
+    /// A limit was reached.
+    TooMuch,
+    /// Nothing came for too long.
+    Idle,
+    /// The server is being stopped.
+    Draining,
+    /// The connection was not wanted.
+    Refused,
+}
+
+/// What the session waits for: the driver chooses its patience by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// A command or a response.
+    Command,
+    /// A piece of a message.
+    Data,
+    /// An answer of the driver.
+    Answer,
+    /// Nothing: send what is to be sent and close.
+    Closed,
+}
+
+impl<R> Session<R> {
+    /// A session that has said nothing yet. `protected`: TLS is already on (port 465).
+    pub fn new(options: Arc<Options>, protected: bool) -> Self {
+        Session {
+            options,
+            state: State::Silent,
+            outbox: Vec::new(),
+            event: None,
+            protected,
+            helo: None,
+            user: None,
+            transaction: None,
+            errors: 0,
+            commands: 0,
+            auth_failures: 0,
+            ending: None,
+            draining: false,
+            inbox: Vec::new(),
+            taken: 0,
+            scanned: 0,
+            session_bytes: 0,
+            turns: 0,
+        }
+    }
+
+    /// Says the banner. Octets that came before it end the session.
+    pub fn greet(&mut self) {
+        if matches!(self.state, State::Silent) {
+            let banner = format!("220 {} ESMTP Postseal\r\n", self.options.hostname);
+            self.outbox.extend_from_slice(banner.as_bytes());
+            self.state = State::Command;
+        }
+    }
+
+    /// Refuses the connection instead of greeting it.
+    pub fn refuse(&mut self, reply: Reply) {
+        self.end(reply, Ending::Refused);
+    }
+
+    /// Takes what was read. Feed again only after [`Session::next_event`] gave `None` and nothing is
+    /// asked: that bounds what is held.
+    pub fn feed(&mut self, input: &[u8]) {
+        self.session_bytes = self.session_bytes.saturating_add(input.len() as u64);
+        match self.state {
+            State::Closed => {}
+            State::Silent => self.end(replies::PIPELINED, Ending::EarlyTalk),
+            // RFC 3207 §4.2: what came in clear must not be heard behind the handshake.
+            State::Asked(Question::Tls) => self.end(replies::PIPELINED, Ending::BehindStartTls),
+            _ if self.session_bytes > self.options.session_bytes_max => {
+                self.end(replies::SESSION_TOO_LARGE, Ending::TooMuch);
+            }
+            _ => {
+                self.inbox.drain(..std::mem::take(&mut self.taken));
+                self.inbox.extend_from_slice(input);
+            }
+        }
+    }
+
+    /// Goes on until there is something to ask, or more input is needed (`None`).
+    pub fn next_event(&mut self) -> Option<Event<R>> {
+        while self.event.is_none() && self.turn() {
+            self.turns += 1;
+        }
+        self.event.take()
+    }
+
+    /// What is to be sent.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// What the session waits for.
+    pub fn waiting(&self) -> Waiting {
+        match self.state {
+            State::Silent | State::Asked(_) => Waiting::Answer,
+            State::Command | State::Auth(_) => Waiting::Command,
+            State::Data(_) => Waiting::Data,
+            State::Closed => Waiting::Closed,
+        }
+    }
+
+    /// Counts what has been done; a driver's patience begins anew when it changes.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// Octets of the message that is coming in, for the driver's budget.
+    pub fn message_bytes(&self) -> usize {
+        match &self.state {
+            State::Data(receiving) => receiving.transaction.message.len(),
+            _ => 0,
+        }
+    }
+
+    /// The name the client gave, cleaned for display, and whether by EHLO.
+    pub fn helo(&self) -> Option<(&str, bool)> {
+        self.helo.as_ref().map(|helo| (helo.name.as_str(), helo.extended))
+    }
+
+    /// Who has logged in.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whether the connection is protected by TLS.
+    pub fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    /// Why this side ended the session, if it did.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    /// The driver's patience is at its end (RFC 5321 §4.5.3.2.7).
+    pub fn time_out(&mut self) {
+        self.end(replies::IDLE_TOO_LONG, Ending::Idle);
+    }
+
+    /// The server is being stopped: a session that is not in the midst of a message ends now, another
+    /// behind that message. RFC 5321 §3.8: 421 may come at any time.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        if self.waiting() == Waiting::Command && self.event.is_none() {
+            self.end(replies::SHUTTING_DOWN, Ending::Draining);
+        }
+    }
+
+    /// Says `reply` for the last time.
+    pub(super) fn end(&mut self, reply: Reply, ending: Ending) {
+        if !matches!(self.state, State::Closed) {
+            self.say(reply);
+            self.close(ending);
+        }
+    }
+
+    pub(super) fn close(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+        self.state = State::Closed;
+        self.transaction = None;
+        self.event = None;
+        self.forget_input();
+    }
+
+    pub(super) fn say(&mut self, reply: Reply) {
+        reply.write(&mut self.outbox);
+    }
+
+    /// Whether something was sent behind the command that is being obeyed.
+    pub(super) fn has_unread(&self) -> bool {
+        self.taken < self.inbox.len()
+    }
+
+    pub(super) fn forget_input(&mut self) {
+        self.inbox = Vec::new();
+        (self.taken, self.scanned) = (0, 0);
+    }
+
+    pub(super) fn needs_tls(&self) -> bool {
+        self.options.kind != ListenerKind::Mx && !self.protected
+    }
+
+    /// Does one thing; `false` if more input or an answer is needed.
+    fn turn(&mut self) -> bool {
+        match &mut self.state {
+            State::Silent | State::Asked(_) | State::Closed => false,
+            State::Command | State::Auth(_) if self.draining => {
+                self.end(replies::SHUTTING_DOWN, Ending::Draining);
+                true
+            }
+            State::Command | State::Auth(_) => self.turn_line(),
+            State::Data(_) => self.turn_data(),
+        }
+    }
+
+    fn turn_line(&mut self) -> bool {
+        let unread = &self.inbox[self.taken..];
+        let found = memchr::memchr(b'\n', &unread[self.scanned..]);
+        let line_bytes = found.map_or(unread.len(), |found| self.scanned + found);
+        if line_bytes > AUTH_LINE_BYTES_MAX {
+            self.end(replies::LINE_TOO_LONG, Ending::TooMuch);
+            return true;
+        }
+        let Some(found) = found else {
+            self.scanned = unread.len();
+            return false;
+        };
+        let line_end = self.taken + self.scanned + found;
+        let line = &self.inbox[self.taken..line_end];
+        let (line, bare) = match line.strip_suffix(b"\r") {
+            Some(line) => (line, line.contains(&b'\r')),
+            None => (line, true),
+        };
+        // RFC 5321 §2.3.8: only CRLF ends a line. Where the client thinks otherwise, the two sides
+        // would disagree about what is a command.
+        if bare && self.options.bare_newlines == BareNewlines::Refuse {
+            self.end(replies::BARE_NEWLINE, Ending::BareNewline);
+            return true;
+        }
+        let line = line.to_vec();
+        self.taken = line_end + 1;
+        self.scanned = 0;
+        self.line(&line);
+        true
+    }
+
+    fn turn_data(&mut self) -> bool {
+        let State::Data(receiving) = &mut self.state else { return false };
+        let unread = &self.inbox[self.taken..];
+        if unread.is_empty() {
+            return false;
+        }
+        let ended = receiving.take(unread, self.options.message_bytes_max);
+        self.taken += ended.unwrap_or(unread.len());
+        if ended.is_some() {
+            self.message_ended();
+        }
+        true
+    }
+}
+
+impl<R> Receiving<R> {
+    fn take(&mut self, input: &[u8], bytes_max: u64) -> Option<usize> {
+        let message = &mut self.transaction.message;
+        let ended = self.unstuffer.push(input, message);
+        let content_bytes = message.len().saturating_sub(self.prefix_bytes) as u64;
+        if self.unstuffer.bare_newline {
+            self.fail(replies::BARE_NEWLINE_IN_MESSAGE);
+        } else if self.unstuffer.nul {
+            self.fail(replies::NUL_IN_MESSAGE);
+        } else if content_bytes > bytes_max {
+            self.fail(replies::MESSAGE_TOO_LARGE);
+        }
+        if self.fault.is_some() {
+            self.transaction.message.clear();
+        }
+        ended
+    }
+
+    /// The message is refused at its end; the worst reason stands.
+    pub(super) fn fail(&mut self, reply: Reply) {
+        let worse = self.fault.is_none() || reply == replies::BARE_NEWLINE_IN_MESSAGE;
+        if worse {
+            self.fault = Some(reply);
+        }
+        self.transaction.message = Vec::new();
+        self.prefix_bytes = 0;
+    }
+}

@@ -1,0 +1,58 @@
+//! The sample configuration in `config/` is what the table of options makes.
+//!
+//! To renew it: `POSTSEAL_WRITE=1 cargo test --test config`.
+
+use postseal::config::reference::sample;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/postseal.toml");
+
+#[test]
+fn the_committed_sample_is_the_generated_one() {
+    if std::env::var_os("POSTSEAL_WRITE").is_some() {
+        std::fs::write(FILE, sample()).unwrap();
+    }
+    let committed = std::fs::read_to_string(FILE).unwrap_or_default();
+    assert!(committed == sample(), "config/postseal.toml is out of date; see tests/config.rs");
+}
+
+/// Runs `postseal check` on `text` and gives its exit code and everything it printed.
+fn check(name: &str, text: &str) -> (Option<i32>, String) {
+    let dir = std::env::temp_dir().join(format!("postseal-check-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("postseal.toml");
+    std::fs::write(&file, text).unwrap();
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_postseal"))
+        .args(["check", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let printed = [out.stdout, out.stderr].concat();
+    (out.status.code(), String::from_utf8(printed).unwrap())
+}
+
+#[test]
+fn check_names_file_line_key_and_nearest_key_of_several_mistakes() {
+    let text = sample()
+        .replace("recipient_delimiter = ", "recipient_delimeter = ")
+        .replace("drain = \"30 s\"", "drain = 30");
+    let line = |key: &str| 1 + text.lines().position(|line| line.starts_with(key)).unwrap();
+    let (code, printed) = check("mistakes", &text);
+    assert_eq!(code, Some(1));
+    let unknown = format!(
+        "postseal.toml:{}: mail.recipient_delimeter: unknown; did you mean \
+         mail.recipient_delimiter?",
+        line("recipient_delimeter")
+    );
+    assert!(printed.contains(&unknown), "{printed}");
+    assert!(printed.contains(&format!("postseal.toml:{}: server.drain: ", line("drain"))));
+}
+
+#[test]
+fn check_is_loud_about_a_key_in_the_data_directory_and_a_test_setup() {
+    let text = sample()
+        .replace("\"/etc/postseal/journal.key\"", "\"/var/lib/postseal/journal.key\"")
+        .replace("test = false", "test = true");
+    let (_, printed) = check("loud", &text);
+    assert!(printed.contains("keys.journal: LIES IN THE DATA DIRECTORY"), "{printed}");
+    assert!(printed.contains("server.test: THIS IS A TEST SET-UP"), "{printed}");
+}
