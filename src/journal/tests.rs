@@ -359,6 +359,13 @@ fn one_flipped_octet_anywhere_is_named_and_other_frames_stay_readable() {
         let payload = start + format::FRAME_HEADER_BYTES;
         (recover::segment_path(dead[0].segment), payload..payload + header.payload_bytes())
     };
+    let grave = {
+        let all = |segment| (0..30).map(move |slot| Address { segment, slot });
+        let is_grave =
+            |at: &Address| reader.info(*at).is_ok_and(|info| info.class == Class::Tombstone);
+        let at = (1..20).flat_map(all).find(is_grave).unwrap();
+        (at.segment, at.slot)
+    };
     let mut flips = 0;
     for path in disk.paths() {
         let len = disk.contents(&path).unwrap().len() as u64;
@@ -382,7 +389,8 @@ fn one_flipped_octet_anywhere_is_named_and_other_frames_stay_readable() {
                     assert_holds(&reader, *at, entry);
                 }
             }
-            assert!(named.len() <= 1, "{path} at {offset}: {named:?}");
+            // A tombstone that cannot be read no longer excuses the zeros it made.
+            assert!(named.len() <= 1 || named.contains(&grave), "{path} at {offset}: {named:?}");
         }
     }
     assert!(flips > 1500, "{flips}");
@@ -477,17 +485,19 @@ mod properties {
             junk in proptest::collection::vec(any::<u8>(), 1..700),
             cut in 0_u64..3000,
         ) {
-            let (disk, _, _) = mixed();
+            let (disk, held, _) = mixed();
             let path = "journal/00000002.segment";
             let file = Disk::open(&disk, path).unwrap();
             file.write_at(at as u64, &junk).unwrap();
             file.set_len(file.len().unwrap().saturating_sub(cut)).unwrap();
             let report = fsck::verify(Arc::new(disk.clone()), &key()).unwrap();
-            prop_assert!(!report.damage.is_empty());
-            let (journal, _) = open(&disk);
-            for account in 1..4 {
-                let _ = journal.reader().account(AccountNumber(account));
-            }
+            let reader = open(&disk).0.reader();
+            let is_good = |(at, entry): &(Address, Entry)| {
+                reader.head(*at).as_ref() == Ok(&entry.head)
+                    && reader.body(*at) == Ok(body_of(entry))
+            };
+            // Only a footer may vanish without a word: nothing depends on it.
+            prop_assert!(!report.damage.is_empty() || held.iter().all(is_good));
         }
     }
 
@@ -510,5 +520,24 @@ mod properties {
             present: true,
         };
         assert_eq!(format::FrameHeader::decode(&frame.encode(&keys), &keys), Some(frame));
+    }
+}
+
+/// Prints what a message of 10 kB costs, by the size of the group; asserts nothing. Run it in release:
+/// `cargo test --release --lib journal::tests::figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures"]
+fn figures() {
+    for group in [1, 4, 16, 64] {
+        let disk = MemoryDisk::new();
+        let (mut journal, _) =
+            open_with(&disk, Options { reserve_bytes: 0, ..Options::new(key()) });
+        let entry = |n: u64| Entry { body: Body::Inline(vec![n as u8; 10_000]), ..arrival(1, 700) };
+        let batches: Vec<Vec<Entry>> = (0..group).map(|n| vec![entry(n)]).collect();
+        let start = std::time::Instant::now();
+        let rounds = 4000 / group;
+        (0..rounds).for_each(|_| drop(journal.append(&batches)));
+        let each = start.elapsed().as_micros() as u64 / (rounds * group);
+        println!("groups of {group}: {each} us a message, the disk in memory included");
     }
 }
