@@ -35,6 +35,14 @@ const FLUSH_EVERY_MS: u64 = 10_000;
 /// What an index that was closed cleanly holds, and where the journal was then.
 pub type Claim = (Position, Vec<(AccountNumber, AccountHead)>);
 
+/// Makes sure that the index of a stopped server is made anew at its next start.
+pub fn forget(disk: &dyn Disk) -> io::Result<()> {
+    match disk.remove(MARKER_PATH) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => disk.sync_dir(""),
+    }
+}
+
 /// The index in sled.
 pub struct SledIndex {
     database: Mutex<Option<sled::Db>>,
