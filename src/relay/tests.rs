@@ -19,6 +19,7 @@ use crate::seams::{
     AuthRequest, AuthVerdict, Authenticate, BoxStream, Deliver, DeliverError, Delivery,
     RecipientVerdict, TlsFacts, TlsStream, UpgradeTls,
 };
+use crate::smtp::BareNewlines;
 
 /// Knows alice (1), bob (2), full, locked of ours.example; stores what it is given.
 #[derive(Default)]
@@ -115,7 +116,8 @@ struct Site {
     budget: ByteBudget,
 }
 
-const ALIASES: &str = "sales: alice, bob\nteam: sales+x, alice\nloop: pool\npool: loop\nhalf: alice, nobody\n\
+const ALIASES: &str = "sales: alice, bob\nteam: sales+x, alice\nloop: pool\npool: loop\n\
+    half: alice, nobody\n\
     away: x@elsewhere.example\nalice: alice, bob\nmany: full, alice\n";
 
 fn options() -> Options {
