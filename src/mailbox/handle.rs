@@ -1,8 +1,8 @@
 //! What a session holds of an unlocked account: views to read, a way to change, messages to open.
 //!
-//! A handle is made only by a login whose own credential opened a slot (the vault's witness is asked
-//! for when it attaches to the account's task). Clones belong to the same session: they share its
-//! cache of opened bodies, and the account counts them as one visitor.
+//! A handle is made only by a login whose own credential opened a slot (the vault's witness is
+//! asked for when it attaches to the account's task). Clones belong to the same session: they share
+//! its cache of opened bodies, and the account counts them as one visitor.
 //!
 //! # Reading
 //! [`AccountHandle::catalog`] and [`AccountHandle::view`] give immutable snapshots, at no cost.
@@ -16,13 +16,14 @@
 //! do that for a single row.
 //!
 //! # When the account locks
-//! Everything answers [`Locked`] from that moment. The driver says BYE at the next point between two
-//! responses and drops its handle, its views and its bodies: only then are the rows' keys gone too.
+//! Everything answers [`Locked`] from that moment. The driver says BYE at the next point between
+//! two responses and drops its handle, its views and its bodies: only then are the rows' keys gone
+//! too.
 
 use super::board::{Version, Visit};
 use super::cache::BodyCache;
 use super::core::Core;
-use super::task::{Request, Resident, Shown};
+use super::resident::{Request, Resident, Shown};
 use crate::account::{
     Catalog, Command, FlagNames, MailboxId, MailboxView, OpenFailure, Opener, Outcome, Refusal, Row,
 };
@@ -128,7 +129,8 @@ impl AccountHandle {
     }
 
     /// Seals a message and files it. It is durable, and in the published views, when this returns.
-    /// Ask [`Catalog::by_name`] first, so that a literal is not read for a mailbox that is not there.
+    /// Ask [`Catalog::by_name`] first, so that a literal is not read for a mailbox that is not
+    /// there.
     pub async fn append(&self, append: Append) -> Result<Outcome, ApplyError> {
         let Append { mailbox, flags, received, message } = append;
         let received = received.unwrap_or_else(|| self.0.core.clock.now());
@@ -170,9 +172,9 @@ impl AccountHandle {
         Ok(card.complete(self.body_now(row)?.expose()))
     }
 
-    /// The octets of a message, verified as a whole before the first one is given out. Kept for this
-    /// session up to its byte budget, so that a large body that is fetched in pieces is opened once.
-    /// May block.
+    /// The octets of a message, verified as a whole before the first one is given out. Kept for
+    /// this session up to its byte budget, so that a large body that is fetched in pieces is opened
+    /// once. May block.
     pub fn body_now(&self, row: &Row) -> Result<Arc<SecretBytes>, ReadError> {
         // The opener comes first: a locked account gives nothing out, also what is kept.
         let opener = self.opener()?;
