@@ -1,3 +1,5 @@
+//! The machine over a real journal in memory: each command, each kind of damage.
+
 use super::*;
 use crate::base::clock::UnixTime;
 use crate::base::crypto::{Argon2Cost, Key};
@@ -26,6 +28,7 @@ static UNLOCKED: LazyLock<Unlocked> = LazyLock::new(|| {
 });
 
 struct Rig {
+    disk: MemoryDisk,
     entropy: Arc<SeededEntropy>,
     journal: Journal,
     machine: Machine,
@@ -50,11 +53,12 @@ impl Rig {
     }
 
     fn bare() -> Rig {
-        let journal = open(&MemoryDisk::new());
+        let disk = MemoryDisk::new();
+        let journal = open(&disk);
         let entropy = Arc::new(SeededEntropy::new(9));
         let Loaded { machine, damage } = load(journal.reader(), entropy.clone());
         assert_eq!(damage, []);
-        Rig { entropy, journal, machine }
+        Rig { disk, entropy, journal, machine }
     }
 
     fn submit(&mut self, entries: Vec<Entry>) -> Vec<Address> {
@@ -151,6 +155,22 @@ impl Rig {
         let (mailbox, mode) = (self.id(name), FlagMode::Add);
         let unchanged_since = None;
         self.apply(Command::Store { mailbox, uids, mode, flags, unchanged_since }).unwrap()
+    }
+
+    /// Flips a bit of these octets, wherever they stand on the disk.
+    fn flip(&mut self, octets: &[u8]) {
+        for path in self.disk.paths() {
+            let contents = self.disk.contents(&path).unwrap_or_default();
+            if let Some(at) = contents.windows(octets.len()).position(|window| window == octets) {
+                return self.disk.flip(&path, at as u64 + 20, 1);
+            }
+        }
+        panic!("these octets are nowhere");
+    }
+
+    /// Snapshots come in many chunks from now on.
+    fn cut_small(&mut self) {
+        self.machine.want_small_chunks();
     }
 
     /// Loads anew and compares: what a crash at this moment would leave.
@@ -470,7 +490,9 @@ fn a_mailbox_made_anew_has_a_higher_uid_validity() {
 fn a_rename_takes_the_names_below_along() {
     let mut rig = Rig::new();
     let create = |name: &str| Command::Create { name: name.into(), special_use: None };
-    ["a/b/c", "ab", "q"].map(|name| rig.apply(create(name)).unwrap());
+    for name in ["a/b/c", "ab", "q"] {
+        rig.apply(create(name)).unwrap();
+    }
     let id = rig.id("a/b/c");
     let rename = |from: &str, to: &str| Command::Rename { from: from.into(), to: to.into() };
     assert_eq!(rig.apply(rename("a", "a/x")).unwrap_err(), Refusal::Cannot);
@@ -553,7 +575,7 @@ fn a_snapshot_that_was_cut_off_does_not_count() {
     rig.machine.want_snapshot();
     rig.settle();
     rig.store("INBOX", UidSet::range(1, 1), seen());
-    rig.machine.set_chunk_bytes(100);
+    rig.cut_small();
     rig.machine.want_snapshot();
     let mut planned = rig.machine.plan_upkeep(NOW).unwrap();
     let batches = planned.take_batches();
@@ -567,7 +589,7 @@ fn a_snapshot_that_was_cut_off_does_not_count() {
     rig.machine = machine;
     rig.store("INBOX", UidSet::range(2, 2), seen());
     rig.reload();
-    rig.machine.set_chunk_bytes(100);
+    rig.cut_small();
     rig.machine.want_snapshot();
     rig.settle();
     rig.reload();
@@ -646,7 +668,7 @@ fn a_lost_fold_is_folded_again_and_the_repair_happens_once() {
     });
     assert!(!loaded.damage.is_empty());
     let entropy = Arc::new(SeededEntropy::new(3));
-    let mut rig = Rig { entropy, journal, machine: loaded.machine };
+    let mut rig = Rig { disk: MemoryDisk::new(), entropy, journal, machine: loaded.machine };
     rig.settle();
     assert_eq!(rig.fold().messages, 2);
     assert_eq!(rig.bodies("INBOX").len(), 2);
@@ -714,4 +736,59 @@ fn changes_between_two_views_are_found_page_by_page() {
     let changes = rig.view("INBOX").changes_since(&old);
     assert_eq!(changes, Changes { expunged: vec![1], changed: vec![3], added: 5..6 });
     assert_eq!(old.changes_since(&old), Changes { added: 6..6, ..Changes::default() });
+}
+
+#[test]
+fn a_damaged_snapshot_is_replaced_by_the_one_before() {
+    let mut rig = Rig::with_messages(4);
+    rig.machine.want_snapshot();
+    rig.settle();
+    rig.store("INBOX", UidSet::range(2, 3), keywords(&["kept"]));
+    rig.machine.want_snapshot();
+    rig.settle();
+    let before = picture(&rig.machine);
+    let reader = rig.journal.reader();
+    rig.flip(&reader.head(reader.account(ACCOUNT).last.unwrap()).unwrap());
+    let loaded = load(reader, rig.entropy.clone());
+    assert!(matches!(loaded.damage[..], [Damage::Unreadable(_)]), "{:?}", loaded.damage);
+    let inbox = loaded.machine.catalog().by_name("INBOX").unwrap().clone();
+    assert_eq!(inbox.status.messages, 4);
+    assert_eq!(picture(&loaded.machine).len(), before.len());
+    let view = loaded.machine.view(inbox.id).unwrap();
+    assert_eq!(view.keyword_names(view.row(1).unwrap().flags).collect::<Vec<_>>(), ["kept"]);
+}
+
+#[test]
+fn without_any_snapshot_mail_is_found_again_from_its_frames() {
+    let mut rig = Rig::with_messages(3);
+    rig.append("Drafts", "Subject: filed\r\n\r\n", seen()).unwrap();
+    let mut entries = frames(&rig.journal.reader());
+    entries.retain(|entry| entry.class == Class::Arrival);
+    let mut journal = open(&MemoryDisk::new());
+    // What is left of the records are octets that do not open.
+    let head = vec![1; 300];
+    let object = crate::base::ids::ObjectId([3; 16]);
+    let class = Class::Account;
+    entries.push(Entry { class, account: ACCOUNT, object, head, body: Body::None });
+    for entry in entries {
+        journal.append(&[vec![entry]]).remove(0).unwrap();
+    }
+    let loaded = load(journal.reader(), rig.entropy.clone());
+    assert!(!loaded.damage.is_empty());
+    let mut rig = Rig { journal, machine: loaded.machine, ..rig };
+    rig.settle();
+    assert_eq!(rig.fold().messages, 4);
+    assert_eq!(rig.bodies("INBOX")[3], "Subject: filed\r\n\r\n");
+    rig.settle();
+    rig.reload();
+}
+
+proptest::proptest! {
+    #[test]
+    fn octets_that_are_no_record_never_panic(
+        head in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+    ) {
+        let _ = super::snapshot::decode(&head);
+        let _ = super::record::Record::from_padded(&head);
+    }
 }

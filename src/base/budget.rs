@@ -26,6 +26,11 @@ impl ByteBudget {
             .map(|_| Reservation { budget: self.clone(), bytes })
     }
 
+    /// A reservation of nothing, to be grown.
+    pub fn empty(&self) -> Reservation {
+        Reservation { budget: self.clone(), bytes: 0 }
+    }
+
     /// What is free at this moment, in octets.
     pub fn free_bytes(&self) -> u64 {
         self.free_bytes.load(Ordering::Acquire)

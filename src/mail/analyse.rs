@@ -7,8 +7,8 @@
 //! which is a prefix of another is not mistaken for it.
 //!
 //! What cannot be told apart is kept whole: a multipart without a usable boundary or without any
-//! part is shown as text/plain (RFC 2045 §5.2), what lies beyond the limits of [`super::limits`] and a
-//! nested message that is base64 or quoted-printable as application/octet-stream.
+//! part is shown as text/plain (RFC 2045 §5.2), what lies beyond the limits of [`super::limits`]
+//! and a nested message that is base64 or quoted-printable as application/octet-stream.
 //!
 //! # Known gaps
 //! Text behind a boundary on the delimiter's line is not accepted as transport padding.
@@ -117,12 +117,24 @@ impl<'a> Scanner<'a> {
                 self.at = self.message.len();
                 break;
             }
+            if self.reading() == Reading::Body && !self.message[self.at..].starts_with(b"--") {
+                self.skip_text();
+                continue;
+            }
             let line = line_of(&self.message[self.at..]);
             if !self.delimiter(line) {
                 self.header_line(line);
             }
         }
         self.close_above(0, self.message.len(), self.lines);
+    }
+
+    /// Steps over the lines of a body that cannot be delimiters.
+    fn skip_text(&mut self) {
+        let rest = &self.message[self.at..];
+        let len = memchr::memmem::find(rest, b"\n--").map_or(rest.len(), |before| before + 1);
+        self.lines += memchr::memchr_iter(b'\n', &rest[..len]).count() as u32;
+        self.at += len;
     }
 
     fn reading(&self) -> Reading {
@@ -450,5 +462,4 @@ fn read_envelope(envelope: &mut Envelope, field: Field<'_>, addresses_left: &mut
 }
 
 #[cfg(test)]
-#[path = "analyse_tests.rs"]
 mod tests;

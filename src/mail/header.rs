@@ -1,14 +1,13 @@
 //! Header blocks: iterate over fields, select some, unfold, write new ones that cannot be split.
 //!
 //! A block is what stands in front of the first empty line. Lines end in LF, with or without CR
-//! before it (mail that came by SMTP has CRLF only; APPEND may bring bare LF). A line that is neither
-//! a field nor a continuation ends the block although no empty line was seen: its text is body. One
-//! mbox `From ` line in front is stepped over.
+//! before it (mail that came by SMTP has CRLF only; APPEND may bring bare LF). A line that is
+//! neither a field nor a continuation ends the block although no empty line was seen: its text is
+//! body. One mbox `From ` line in front is stepped over.
 //!
 //! # Standards
-//! RFC 5322 §2.2 and §3.6.8 (fields), §4.5 (white space before the colon), RFC 2047 (encoded words).
-
-use mail_parser::MessageParser;
+//! RFC 5322 §2.2 and §3.6.8 (fields), §4.5 (white space before the colon), RFC 2047 (encoded
+//! words).
 
 use super::limits::HEADER_INTERPRETED_BYTES_MAX;
 
@@ -60,8 +59,8 @@ pub fn header_bytes(message: &[u8]) -> usize {
     at
 }
 
-/// RFC 3501 §6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT: the fields whose name is (with `not`: is not)
-/// among `names`, as written, and the empty line that ends a header.
+/// RFC 3501 §6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT: the fields whose name is (with `not`: is
+/// not) among `names`, as written, and the empty line that ends a header.
 pub fn select<N: AsRef<[u8]>>(block: &[u8], names: &[N], not: bool) -> Vec<u8> {
     let mut out = Vec::new();
     for field in fields(block) {
@@ -97,15 +96,7 @@ pub fn unfold(body: &[u8]) -> Vec<u8> {
 /// decode kept. At most [`HEADER_INTERPRETED_BYTES_MAX`] octets are looked at.
 pub fn decode(body: &[u8]) -> String {
     let text = unfold(&body[..body.len().min(HEADER_INTERPRETED_BYTES_MAX)]);
-    if !text.windows(2).any(|pair| pair == b"=?") {
-        return String::from_utf8_lossy(&text).into_owned();
-    }
-    let field = [b"Subject: ".as_slice(), &text, b"\r\n\r\n"].concat();
-    let parsed = MessageParser::new().parse_headers(&field);
-    match parsed.as_ref().and_then(|message| message.subject()) {
-        Some(decoded) => decoded.to_owned(),
-        None => String::from_utf8_lossy(&text).into_owned(),
-    }
+    super::words::decode(&text)
 }
 
 /// Why a field could not be written.

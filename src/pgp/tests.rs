@@ -247,30 +247,59 @@ fn hostile_octets_never_panic() {
     });
 }
 
-/// Figures, not a check: `cargo test --release -- --ignored pgp::tests::figures --nocapture`.
-#[test]
-#[ignore = "prints figures"]
-fn figures() {
-    let world = world();
-    for (name, len, rounds) in [("10 kB", 10_240, 2000u32), ("50 MB", 50_000_000, 3)] {
-        let literal = octets(len);
-        let start = std::time::Instant::now();
-        let mut last = None;
-        for _ in 0..rounds {
-            last = Some(world.seal_key.seal(&literal, &world.entropy).unwrap());
-        }
-        let sealing = start.elapsed() / rounds;
-        let sealed = last.unwrap();
-        let start = std::time::Instant::now();
-        for _ in 0..rounds {
-            world.open_key.session_key(&sealed.message).unwrap();
-        }
-        let recovering = start.elapsed() / rounds;
-        let start = std::time::Instant::now();
-        for _ in 0..rounds {
-            open(&sealed.session_key, &sealed.message).unwrap();
-        }
-        let opening = start.elapsed() / rounds;
-        println!("{name}: seal {sealing:?}, session key {recovering:?}, open {opening:?}");
+/// Figures, not checks: the runner's own time of each, as
+/// `cargo nextest run --release --run-ignored only pgp::tests::figures`.
+mod figures {
+    use super::*;
+
+    const SMALL: (usize, u32) = (10_240, 1000);
+    const LARGE: (usize, u32) = (50_000_000, 1);
+
+    fn rounds((len, rounds): (usize, u32), work: impl Fn(&World, &[u8], &Sealed)) {
+        let (world, literal) = (world(), octets(len));
+        let sealed = world.seal_key.seal(&literal, &world.entropy).unwrap();
+        (0..rounds).for_each(|_| work(&world, &literal, &sealed));
+    }
+
+    fn seal(size: (usize, u32)) {
+        rounds(size, |world, literal, _| drop(world.seal_key.seal(literal, &world.entropy)));
+    }
+
+    fn open(size: (usize, u32)) {
+        rounds(size, |_, _, sealed| {
+            assert!(super::open(&sealed.session_key, &sealed.message).is_ok());
+        });
+    }
+
+    #[test]
+    #[ignore = "a figure"]
+    fn seal_10_kb_a_thousand_times() {
+        seal(SMALL);
+    }
+
+    #[test]
+    #[ignore = "a figure"]
+    fn recover_the_session_key_a_thousand_times() {
+        rounds(SMALL, |world, _, sealed| {
+            assert!(world.open_key.session_key(&sealed.message).is_ok());
+        });
+    }
+
+    #[test]
+    #[ignore = "a figure"]
+    fn open_10_kb_a_thousand_times() {
+        open(SMALL);
+    }
+
+    #[test]
+    #[ignore = "a figure"]
+    fn seal_50_mb_once_more() {
+        seal(LARGE);
+    }
+
+    #[test]
+    #[ignore = "a figure"]
+    fn open_50_mb_once() {
+        open(LARGE);
     }
 }

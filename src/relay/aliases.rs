@@ -8,15 +8,25 @@
 //! info@example.net: bob
 //! ```
 //!
-//! A line that starts with white space continues the one before. Pipes, files and includes
+//! A line that starts with white space continues the one before. A name without a domain holds in
+//! every local domain; a target without one is in the first of them. Pipes, files and includes
 //! (`|command`, `/path`, `:include:`) are errors: mail is never given to a program here.
 
 use std::collections::BTreeMap;
 
+use crate::mail::Address;
+
+/// Targets of one alias at most.
+pub const ALIAS_TARGETS_MAX: usize = 100;
+
+/// Aliases of one file at most.
+pub const ALIASES_MAX: usize = 100_000;
+
 /// A table of aliases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aliases {
-    entries: BTreeMap<String, Vec<String>>,
+    /// By `local` or `local@domain`, in lower case.
+    entries: BTreeMap<String, Vec<Address>>,
 }
 
 /// What is wrong with an alias file, and where.
@@ -29,11 +39,123 @@ pub struct AliasError {
 }
 
 impl Aliases {
-    /// Reads the text of an alias file. `local_domains` completes names; the first is the default.
+    /// Reads the text of an alias file. `local_domains` (canonical) completes names; the first is
+    /// the default.
     pub fn parse(text: &str, local_domains: &[String]) -> Result<Aliases, AliasError> {
-        let _ = (text, local_domains);
-        todo!()
+        let mut aliases = Aliases::default();
+        let default_domain = local_domains.first().map_or("localhost", String::as_str);
+        for (line, entry) in logical_lines(text)? {
+            aliases.add(&entry, default_domain).map_err(|what| AliasError { line, what })?;
+        }
+        Ok(aliases)
     }
+
+    /// What `address` stands for, if it is an alias. `local`: its domain is ours, so that names
+    /// without a domain hold.
+    pub fn lookup(&self, address: &Address, local: bool) -> Option<&[Address]> {
+        let whole = self.entries.get(&address.lookup_key());
+        let bare = || self.entries.get(&address.local().to_lowercase()).filter(|_| local);
+        whole.or_else(bare).map(Vec::as_slice)
+    }
+
+    /// How many aliases there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn add(&mut self, entry: &str, default_domain: &str) -> Result<(), &'static str> {
+        let (name, targets) = split_name(entry)?;
+        let key = match name.contains('@') {
+            true => name.parse::<Address>().map_err(|_| "the name is no address")?.lookup_key(),
+            false => complete(name, default_domain)?.local().to_lowercase(),
+        };
+        let mut addresses = Vec::new();
+        for target in split_targets(targets) {
+            refuse_programs(target)?;
+            addresses.push(complete(target, default_domain)?);
+        }
+        if addresses.is_empty() {
+            return Err("the alias stands for nobody");
+        }
+        if addresses.len() > ALIAS_TARGETS_MAX || self.entries.len() >= ALIASES_MAX {
+            return Err("too many: an alias has at most 100 targets, a file 100,000 aliases");
+        }
+        match self.entries.insert(key, addresses) {
+            None => Ok(()),
+            Some(_) => Err("the name has an alias already"),
+        }
+    }
+}
+
+/// Joins continued lines; gives each with the number of its first line.
+fn logical_lines(text: &str) -> Result<Vec<(usize, String)>, AliasError> {
+    let mut out: Vec<(usize, String)> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        if line.starts_with([' ', '\t']) {
+            let what = "a continued line comes first";
+            let (_, entry) = out.last_mut().ok_or(AliasError { line: index + 1, what })?;
+            entry.push(' ');
+            entry.push_str(line.trim());
+        } else {
+            out.push((index + 1, line.trim_end().to_owned()));
+        }
+    }
+    Ok(out)
+}
+
+/// Splits at the first colon outside quotes.
+fn split_name(entry: &str) -> Result<(&str, &str), &'static str> {
+    let at = outside_quotes(entry, ':').next().ok_or("there is no colon behind the name")?;
+    let name = entry[..at].trim();
+    if name.is_empty() {
+        return Err("there is no name before the colon");
+    }
+    Ok((name, &entry[at + 1..]))
+}
+
+fn split_targets(targets: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    let ends: Vec<_> = outside_quotes(targets, ',').chain([targets.len()]).collect();
+    ends.into_iter()
+        .map(move |end| {
+            let target = targets[start..end].trim();
+            start = end + 1;
+            target
+        })
+        .filter(|target| !target.is_empty())
+}
+
+fn outside_quotes(text: &str, wanted: char) -> impl Iterator<Item = usize> {
+    let mut quoted = false;
+    text.char_indices().filter_map(move |(at, c)| {
+        quoted ^= c == '"';
+        (c == wanted && !quoted).then_some(at)
+    })
+}
+
+fn refuse_programs(target: &str) -> Result<(), &'static str> {
+    match target.trim_start_matches('"').chars().next() {
+        Some('|') => Err("a pipe: mail is never given to a program here"),
+        Some('/') => Err("a file: mail is never written to a file by an alias here"),
+        Some(':') => Err("an include: write the targets into this file"),
+        _ => Ok(()),
+    }
+}
+
+fn complete(name: &str, default_domain: &str) -> Result<Address, &'static str> {
+    let whole = match outside_quotes(name, '@').next() {
+        Some(_) => name.to_owned(),
+        None => format!("{name}@{default_domain}"),
+    };
+    whole.parse().map_err(|_| "a name or target is no address")
 }
 
 impl std::fmt::Display for AliasError {
@@ -43,3 +165,63 @@ impl std::fmt::Display for AliasError {
 }
 
 impl std::error::Error for AliasError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Aliases, AliasError> {
+        Aliases::parse(text, &["ours.example".into(), "also.example".into()])
+    }
+
+    fn targets(aliases: &Aliases, name: &str, local: bool) -> Vec<String> {
+        let address = name.parse().unwrap();
+        let found = aliases.lookup(&address, local).unwrap_or_default();
+        found.iter().map(Address::to_string).collect()
+    }
+
+    #[test]
+    fn a_file_is_read() {
+        let aliases = parse(
+            "# the staff\nPostmaster: alice\nsales: alice, \"b c\"@x.example,\n  # comment\n\
+             \tcarol\n\n\
+             info@Also.example: bob\n",
+        )
+        .unwrap();
+        assert_eq!(aliases.len(), 3);
+        assert_eq!(targets(&aliases, "postmaster@also.example", true), ["alice@ours.example"]);
+        assert_eq!(targets(&aliases, "postmaster@else.example", false), [""; 0]);
+        let sales = ["alice@ours.example", "\"b c\"@x.example", "carol@ours.example"];
+        assert_eq!(targets(&aliases, "SALES@ours.example", true), sales);
+        assert_eq!(targets(&aliases, "info@also.example", true), ["bob@ours.example"]);
+        assert_eq!(targets(&aliases, "info@ours.example", true), [""; 0]);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        for (text, line) in [
+            ("a: b\n\nno colon here\n", 3),
+            ("  continued: first\n", 1),
+            ("a: b\n# c\na: c\n", 3),
+            ("A: b\na: c\n", 2),
+            ("a:\n", 1),
+            (": b\n", 1),
+            ("a: |/bin/sh\n", 1),
+            ("a: \"|/bin/sh -c x\"\n", 1),
+            ("a: b,\n   /var/mail/b\n", 1),
+            ("x: y\na: :include:/etc/list\n", 2),
+            ("a b: c\n", 1),
+            ("a: b@-\n", 1),
+        ] {
+            assert_eq!(parse(text).unwrap_err().line, line, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_file_or_a_mistake(text in "[a:,\"@|/# \n\t]{0,60}") {
+            let _ = parse(&text);
+        }
+    }
+}

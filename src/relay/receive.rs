@@ -1,34 +1,436 @@
-//! Drives one SMTP session.
+//! Drives SMTP sessions: reads and writes, keeps the time, answers the machine's questions.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::options::{Connection, Options, World};
+use super::events::RelayEvent;
+use super::networks::Networks;
+use super::options::{Connection, Listener, ListenerKind, Options, World};
+use super::recipients;
+use super::trace::{self, Arrival};
+use crate::base::budget::Reservation;
+use crate::base::entropy;
+use crate::base::ids::ObjectId;
+use crate::base::secret::SecretBytes;
+use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, PasswordClaim, SaslError, Step};
+use crate::seams::{
+    AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, Role, Service,
+    TlsFacts, TlsStream,
+};
+use crate::smtp::{
+    self, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting, replies,
+};
+
+/// Octets that are read at once; a usual message is one or two reads.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Octets by which a message's reservation grows when it is larger than declared.
+const RESERVE_STEP_BYTES: u64 = 256 * 1024;
 
 /// The receiving side of the role, shared by all connections.
 pub struct Receiver {
+    options: RwLock<Arc<Options>>,
     world: World,
+    networks: Networks,
 }
 
 impl Receiver {
     /// A receiver.
     pub fn new(options: Options, world: World) -> Arc<Receiver> {
-        let _ = options;
-        Arc::new(Receiver { world })
+        let options = RwLock::new(Arc::new(options));
+        Arc::new(Receiver { options, world, networks: Networks::default() })
     }
 
     /// Puts new options in force for sessions that begin from now on.
     pub fn reload(&self, options: Options) {
-        let _ = options;
-        todo!()
+        let mut place = self.options.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *place = Arc::new(options);
     }
 
-    /// Serves one connection until it ends. When `draining` becomes true, an idle session is ended
-    /// with 421 at once; one in the midst of a message may finish it. Dropping the future ends the
+    /// Serves one connection until it ends. When `draining` becomes true, a session is ended with
+    /// 421 at once; one in the midst of a message may finish it. Dropping the future ends the
     /// session at any point without a false 250.
     pub async fn serve(&self, connection: Connection, draining: watch::Receiver<bool>) {
-        let _ = (connection, draining, &self.world);
-        todo!()
+        let options = self.options.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let Connection { stream, peer, listener } = connection;
+        let now = self.world.clock.monotonic();
+        let admitted = self.networks.admit(peer, now, &options.limits);
+        let mut driver = Driver::new(stream, peer, &listener, options, &self.world);
+        if admitted.is_none() {
+            self.world.log.emit(&RelayEvent::ConnectionRefused { peer });
+            if listener.kind != ListenerKind::Submissions {
+                driver.session.refuse(replies::TOO_MANY_SESSIONS);
+                driver.flush().await;
+            }
+            return;
+        }
+        if driver.begin(&listener).await {
+            driver.run(draining).await;
+        }
+        driver.report_ending();
+    }
+}
+
+/// What is remembered of an accepted recipient: its accounts.
+type Accounts = Vec<LocalRecipient>;
+
+/// One session.
+struct Driver<'a> {
+    stream: BoxStream,
+    peer: IpAddr,
+    world: &'a World,
+    options: Arc<Options>,
+    session: Session<Accounts>,
+    tls: Option<TlsFacts>,
+    exchange: Option<Exchange>,
+    /// The session's random name, and how many messages it has brought.
+    id: String,
+    messages: u32,
+    buffer: Box<[u8]>,
+    message: Option<Incoming>,
+    /// Since when a command is waited for, and the machine's count then.
+    waiting_since: Instant,
+    turns: u64,
+}
+
+/// A message that is coming in.
+struct Incoming {
+    reservation: Reservation,
+    prefix_bytes: usize,
+    began: Instant,
+}
+
+impl<'a> Driver<'a> {
+    fn new(
+        stream: BoxStream,
+        peer: IpAddr,
+        listener: &Listener,
+        options: Arc<Options>,
+        world: &'a World,
+    ) -> Self {
+        let limits = &options.limits;
+        let machine = smtp::Options {
+            hostname: options.hostname.clone(),
+            kind: listener.kind.machine(),
+            bare_newlines: listener.bare_newlines,
+            mechanisms: MECHANISMS.iter().map(|mechanism| mechanism.name()).collect(),
+            tls_offered: world.tls.is_some(),
+            message_bytes_max: limits.message_bytes_max,
+            recipients_max: limits.recipients_max,
+            errors_max: limits.errors_max,
+            commands_max: limits.commands_max,
+            session_bytes_max: limits.session_bytes_max,
+        };
+        let protected = listener.kind == ListenerKind::Submissions;
+        Driver {
+            stream,
+            peer,
+            world,
+            options,
+            session: Session::new(Arc::new(machine), protected),
+            tls: None,
+            exchange: None,
+            id: ObjectId(entropy::bytes(world.entropy.as_ref())).to_string(),
+            messages: 0,
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            message: None,
+            waiting_since: Instant::now(),
+            turns: 0,
+        }
+    }
+
+    /// What comes before the first command; `false` if nothing more is to be done.
+    async fn begin(&mut self, listener: &Listener) -> bool {
+        if listener.kind == ListenerKind::Submissions {
+            if !self.shake_hands().await {
+                return false;
+            }
+        } else {
+            // Who speaks before the banner is no mail server: it does not listen to what we say.
+            let early = timeout(Duration::ZERO, self.stream.read(&mut self.buffer)).await;
+            match early {
+                Ok(Ok(count)) if count > 0 => self.session.feed(&self.buffer[..count]),
+                Ok(_) => return false,
+                Err(_) => {}
+            }
+        }
+        self.session.greet();
+        true
+    }
+
+    async fn run(&mut self, mut draining: watch::Receiver<bool>) {
+        let mut drained = false;
+        loop {
+            while let Some(event) = self.session.next_event() {
+                if !self.answer(event).await {
+                    return;
+                }
+            }
+            self.reserve_more();
+            if !self.flush().await || self.session.waiting() == Waiting::Closed {
+                let _ =
+                    timeout(self.options.limits.handshake_timeout, self.stream.shutdown()).await;
+                return;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                Ok(_) = draining.wait_for(|draining| *draining), if !drained => {
+                    drained = true;
+                    self.session.drain();
+                }
+                read = timeout_at(deadline, self.stream.read(&mut self.buffer)) => match read {
+                    Ok(Ok(0) | Err(_)) => return,
+                    Ok(Ok(count)) => self.session.feed(&self.buffer[..count]),
+                    Err(_) => self.session.time_out(),
+                },
+            }
+        }
+    }
+
+    /// RFC 5321 §4.5.3.2: how long is waited. A command's time runs from the last one that was
+    /// obeyed, however slowly its octets come.
+    fn deadline(&mut self) -> Instant {
+        let (limits, now) = (&self.options.limits, Instant::now());
+        if self.turns != self.session.turns() {
+            self.turns = self.session.turns();
+            self.waiting_since = now;
+        }
+        match (self.session.waiting(), &self.message) {
+            (Waiting::Data, Some(message)) => {
+                (now + limits.data_timeout).min(message.began + limits.message_timeout)
+            }
+            _ => self.waiting_since + limits.command_timeout,
+        }
+    }
+
+    /// Sends what is to be sent; `false` if that cannot be done.
+    async fn flush(&mut self) -> bool {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return true;
+        }
+        let sending = async {
+            self.stream.write_all(&output).await?;
+            self.stream.flush().await
+        };
+        matches!(timeout(self.options.limits.command_timeout, sending).await, Ok(Ok(())))
+    }
+
+    /// Answers one question of the machine; `false` if the session is over.
+    async fn answer(&mut self, event: Event<Accounts>) -> bool {
+        match event {
+            Event::StartTls => {
+                if !self.flush().await || !self.shake_hands().await {
+                    return false;
+                }
+                self.session.tls_established();
+            }
+            Event::Auth { mechanism, initial } => self.auth_begins(mechanism, initial).await,
+            Event::AuthLine(line) => self.auth_goes_on(line.expose()).await,
+            Event::Recipient(path) => self.recipient(path).await,
+            Event::Message { declared_bytes } => self.admit(declared_bytes),
+            Event::Received(transaction) => self.deliver(transaction).await,
+        }
+        true
+    }
+
+    /// Nothing that was read before is kept: the machine has made sure that there is nothing.
+    async fn shake_hands(&mut self) -> bool {
+        let plain: BoxStream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        let Some(tls) = &self.world.tls else { return false };
+        let limit = self.options.limits.handshake_timeout;
+        match timeout(limit, tls.accept(plain)).await {
+            Ok(Ok(TlsStream { stream, facts })) => {
+                self.stream = stream;
+                self.tls = Some(facts);
+                true
+            }
+            _ => {
+                let (session, peer) = (self.id.as_str(), self.peer);
+                self.world.log.emit(&RelayEvent::HandshakeFailed { session, peer });
+                false
+            }
+        }
+    }
+
+    async fn auth_begins(&mut self, mechanism: &str, initial: Option<SecretBytes>) {
+        let initial = initial.map(|word| sasl::line::read_initial(word.expose())).transpose();
+        let (Some(mechanism), Ok(initial)) = (Mechanism::from_name(mechanism.as_bytes()), initial)
+        else {
+            return self.session.answer_login(AuthAnswer::BadBase64);
+        };
+        let (exchange, step) = Exchange::start(mechanism, initial.as_ref().map(|i| i.expose()));
+        self.exchange = Some(exchange);
+        self.auth_step(step).await;
+    }
+
+    async fn auth_goes_on(&mut self, line: &[u8]) {
+        match (sasl::line::read(line), &mut self.exchange) {
+            (Ok(sasl::line::Line::Response(response)), Some(exchange)) => {
+                let step = exchange.respond(response.expose());
+                self.auth_step(step).await;
+            }
+            (Ok(sasl::line::Line::Cancel), _) => self.session.answer_login(AuthAnswer::Cancelled),
+            _ => self.session.answer_login(AuthAnswer::BadBase64),
+        }
+    }
+
+    async fn auth_step(&mut self, step: Step) {
+        match step {
+            Step::Challenge(challenge) => self.session.challenge(&sasl::line::write(&challenge)),
+            Step::Claim(claim) => self.login(claim).await,
+            Step::Refused(SaslError::Malformed | SaslError::TooLong) => {
+                self.session.answer_login(AuthAnswer::Malformed);
+            }
+            Step::Refused(_) => self.session.answer_login(AuthAnswer::Refused),
+        }
+    }
+
+    async fn login(&mut self, claim: PasswordClaim) {
+        let PasswordClaim { user, password } = claim;
+        let (peer, service) = (Some(self.peer), Service::Submission);
+        let request = AuthRequest { user, password, peer, service };
+        let answer = match self.world.authenticate.login(request).await {
+            AuthVerdict::Accepted { address, .. } => AuthAnswer::Accepted(address.to_string()),
+            AuthVerdict::Refused => AuthAnswer::Refused,
+            AuthVerdict::TryLater => AuthAnswer::TryLater,
+        };
+        if answer != AuthAnswer::TryLater {
+            let accepted = answer != AuthAnswer::Refused;
+            let (session, peer) = (self.id.as_str(), self.peer);
+            self.world.log.emit(&RelayEvent::Login { session, peer, accepted });
+        }
+        self.session.answer_login(answer);
+    }
+
+    async fn recipient(&mut self, path: RecipientPath) {
+        let found = recipients::resolve(&path, &self.options, self.world).await;
+        if let (Err(reply), RecipientPath::Mailbox(recipient)) = (&found, &path) {
+            let (session, reply) = (self.id.as_str(), *reply);
+            self.world.log.emit(&RelayEvent::RecipientRefused { session, recipient, reply });
+        }
+        self.session.answer_recipient(found);
+    }
+
+    /// Whether there is room for a message. What SIZE declares is reserved before DATA is answered.
+    fn admit(&mut self, declared_bytes: Option<u64>) {
+        let bytes = declared_bytes.unwrap_or(RESERVE_STEP_BYTES);
+        match self.world.message_budget.reserve(bytes.max(1)) {
+            Some(reservation) => {
+                let prefix = self.trace();
+                let prefix_bytes = prefix.len();
+                self.message = Some(Incoming { reservation, prefix_bytes, began: Instant::now() });
+                self.session.begin_message(prefix);
+            }
+            None => self.session.refuse_message(replies::NO_ROOM),
+        }
+    }
+
+    /// What stands in front of the message.
+    fn trace(&mut self) -> Vec<u8> {
+        self.messages = self.messages.wrapping_add(1);
+        let id = format!("{}.{}", self.id, self.messages);
+        let transaction = self.session.transaction();
+        let recipients = transaction.map_or(&[][..], |transaction| &transaction.recipients);
+        let only_recipient = match recipients {
+            [only] => match &only.path {
+                RecipientPath::Mailbox(address) => Some(address),
+                RecipientPath::Postmaster => None,
+            },
+            _ => None,
+        };
+        let authenticated = self.session.user().is_some();
+        trace::fields(&Arrival {
+            hostname: &self.options.hostname,
+            id: &id,
+            from: transaction.and_then(|transaction| transaction.from.as_ref()),
+            peer: Some(self.peer).filter(|_| !authenticated),
+            helo: self.session.helo(),
+            tls: self.tls.as_ref(),
+            authenticated,
+            only_recipient,
+            at: self.world.clock.now(),
+        })
+    }
+
+    /// A message that grows beyond its reservation reserves more, or is refused at its end; one
+    /// that has ended gives back what it held.
+    fn reserve_more(&mut self) {
+        if self.session.waiting() != Waiting::Data {
+            self.message = None;
+        }
+        let Some(message) = &mut self.message else { return };
+        let held = self.session.message_bytes() as u64;
+        let reserved = message.reservation.bytes();
+        let step = RESERVE_STEP_BYTES.max(held.saturating_sub(reserved));
+        if held > reserved && !message.reservation.grow(step) {
+            self.session.abandon_message(replies::NO_ROOM);
+            message.reservation = self.world.message_budget.empty();
+        }
+    }
+
+    async fn deliver(&mut self, transaction: Transaction<Accounts>) {
+        let incoming = self.message.take();
+        let bytes = transaction.message.len();
+        let (from, recipients) = (transaction.from.clone(), transaction.recipients.len());
+        let answer = self.store(transaction, incoming.as_ref().map_or(0, |m| m.prefix_bytes)).await;
+        let (session, peer) = (self.id.as_str(), self.peer);
+        let from = from.as_ref();
+        match answer {
+            Ok(()) => self.world.log.emit(&RelayEvent::Accepted {
+                session,
+                peer,
+                from,
+                recipients,
+                bytes,
+            }),
+            Err(reply) => {
+                self.world.log.emit(&RelayEvent::MessageRefused { session, reply, bytes })
+            }
+        }
+        self.session.answer_message(answer);
+    }
+
+    async fn store(
+        &mut self,
+        transaction: Transaction<Accounts>,
+        prefix: usize,
+    ) -> Result<(), Reply> {
+        let message = transaction.message;
+        // RFC 5321 §6.3.
+        if trace::hops(&message[prefix..]) > self.options.limits.hops_max {
+            return Err(replies::TOO_MANY_HOPS);
+        }
+        let mut recipients: Accounts = Vec::new();
+        for recipient in transaction.recipients.into_iter().flat_map(|recipient| recipient.tag) {
+            if recipients.iter().all(|other| other.account != recipient.account) {
+                recipients.push(recipient);
+            }
+        }
+        let delivery = Delivery {
+            from: transaction.from,
+            recipients,
+            message,
+            received: self.world.clock.now(),
+            role: Role::Inbox,
+        };
+        self.world.deliver.deliver(delivery).await.map_err(|error| match error {
+            DeliverError::Full => replies::NO_ROOM,
+            DeliverError::TryLater => replies::STORE_UNAVAILABLE,
+        })
+    }
+
+    fn report_ending(&self) {
+        let (session, peer) = (self.id.as_str(), self.peer);
+        match self.session.ending() {
+            None | Some(Ending::Quit | Ending::Refused) => {}
+            Some(ending) => self.world.log.emit(&RelayEvent::Ended { session, peer, ending }),
+        }
     }
 }

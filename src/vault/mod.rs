@@ -7,8 +7,8 @@
 //!
 //! [`login`] tries a credential. What comes out of it when it opens:
 //! - [`Unlocked`], the witness that mail may be read: index key, epoch keys, cheap to clone, zeroed
-//!   when the last clone is dropped. The AMK is **not** in it, so that whoever orders the operator of
-//!   a running server about cannot make a slot or change one without the owner's credential.
+//!   when the last clone is dropped. The AMK is **not** in it: who orders the operator of a running
+//!   server about gets no slot made or changed without the owner's credential.
 //! - [`SlotAuthority`], which holds the AMK, and is consumed by the one change it allows.
 //!
 //! Both can only be made here, by a credential that opened its slot.
@@ -24,8 +24,8 @@
 //! # Known gaps
 //! - `passwd` does not take back what an old file and the old password open; `rekey` does, for mail
 //!   that arrives after it.
-//! - A whole old file put back with its old MAC is not noticed here; the journal's owner can compare
-//!   [`AccountFile::generation`].
+//! - A whole old file put back with its old MAC is not noticed here; the owner of the journal can
+//!   compare [`AccountFile::generation`].
 //!
 //! # Standards
 //! RFC 8265 (passwords), RFC 9106 (Argon2), RFC 5869 (HKDF), RFC 8452 (AES-256-GCM-SIV).

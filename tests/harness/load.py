@@ -49,6 +49,7 @@ class Load:
     def start(self):
         self.cycle += 1
         self.stopping = threading.Event()
+        self.disk_gone = False
         targets = [(self.deliver, n) for n in range(self.senders)] + [(self.watch, 0)]
         targets += [(changer.work, 0) for changer in self.changers]
         self.threads = [threading.Thread(target=self.guard, args=target, daemon=True)
@@ -62,7 +63,8 @@ class Load:
         except GONE:
             pass
         except ImapError as error:
-            if not self.stopping.is_set():
+            # Without a disk the server may refuse; what was under way may or may not have happened.
+            if not (self.disk_gone and "[UNAVAILABLE]" in str(error)):
                 self.errors.append(f"{target.__qualname__}: {error}")
         except Exception as error:
             self.errors.append(f"{target.__qualname__}: {type(error).__name__}: {error}")
@@ -161,12 +163,14 @@ class Load:
         return len(wanted)
 
     def wait_fold(self, client, count):
-        """The tray folds behind the login; EXISTS grows."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        """The tray folds behind the login; EXISTS grows, and notes of the server come on top."""
+        end = time.monotonic() + 30
+        last, still = -1, 0
+        while time.monotonic() < end and still < 4:
             client.ok("NOOP")
-            if len(client.search("ALL")) >= count:
-                return
+            now = len(client.search("ALL"))
+            still = still + 1 if now == last and now >= count else 0
+            last = now
             time.sleep(0.05)
 
     def bodies(self, client, uids):
@@ -292,21 +296,19 @@ class Changer:
         self.said_ok(f"expunge {uids}")
 
     def folder(self, client):
-        if self.folders and self.dice.random() < 0.6:
+        self.count += 1
+        new = f"{self.names[0]}-made-{self.load.cycle}-{self.count}"
+        if not self.folders or self.dice.random() < 0.4:
+            self.under_way = ("folders", self.folders | {new})
+            client.ok("CREATE", quote(new))
+        else:
             old = self.dice.choice(sorted(self.folders))
             if self.dice.random() < 0.5:
                 self.under_way = ("folders", self.folders - {old})
                 client.ok("DELETE", quote(old))
             else:
-                new = f"{self.names[0]}-renamed-{self.load.cycle}-{self.count}"
-                self.count += 1
                 self.under_way = ("folders", self.folders - {old} | {new})
                 client.ok("RENAME", quote(old), quote(new))
-        else:
-            self.count += 1
-            new = f"{self.names[0]}-made-{self.load.cycle}-{self.count}"
-            self.under_way = ("folders", self.folders | {new})
-            client.ok("CREATE", quote(new))
         self.folders = self.under_way[1]
         self.said_ok("folders")
 
@@ -365,7 +367,7 @@ class Changer:
         return [{first: one, second: two}]
 
     def verify_folders(self, client, under_way):
-        prefix = (self.names[0] + "-made-", self.names[0] + "-renamed-")
+        prefix = self.names[0] + "-made-"
         there = {text(row[-1]) for row in client.ok("LIST", '""', '"*"') if row[1] == b"LIST"}
         there = {name for name in there if name.startswith(prefix)}
         allowed = [self.folders]

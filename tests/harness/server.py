@@ -172,14 +172,25 @@ class Server:
             client.login(*self.user(user))
         return client
 
+    def settled(self, user=0, seconds=60):
+        """How many messages INBOX holds once nothing more is added by the fold."""
+        client = self.imap(user)
+        count, still, end = client.select()["EXISTS"], 0, time.monotonic() + seconds
+        while still < 5 and time.monotonic() < end:
+            time.sleep(0.1)
+            client.ok("NOOP")
+            now = len(client.search("ALL"))
+            still = still + 1 if now == count else 0
+            count = now
+        client.logout()
+        return count
+
     def imap_url(self, path=""):
         return f"imaps://{HOST}:{self.port('imaps')}/{path}"
 
     def cli(self, *words, stdin=None, ok=True, seconds=60):
         """A command of the command line, for this server's configuration."""
-        command = [self.binary, words[0]]
-        command += list(words[1:])
-        command += ["--config", self.config_path()]
+        command = [self.binary, words[0], "--config", self.config_path(), *words[1:]]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True,
                               timeout=seconds)
         if ok and done.returncode != 0:

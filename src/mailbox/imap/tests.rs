@@ -4,7 +4,7 @@ use super::{Connection, Imap, Options, Security, World};
 use crate::base::BoxFuture;
 use crate::base::budget::ByteBudget;
 use crate::base::event::Log;
-use crate::mailbox::house::{House, PASSWORD, message};
+use crate::mailbox::tests::house::{House, PASSWORD, message};
 use crate::seams::{BoxStream, TlsFacts, TlsStream, UpgradeTls};
 use std::io;
 use std::sync::Arc;

@@ -1,0 +1,118 @@
+//! What the relay role reports.
+
+use std::net::IpAddr;
+
+use crate::base::event::{Event, Fields, Level};
+use crate::mail::Address;
+use crate::smtp::{Ending, Reply};
+
+/// An event of the role. Sessions are named by their random ids.
+#[derive(Debug)]
+pub(super) enum RelayEvent<'a> {
+    /// A connection was one too many.
+    ConnectionRefused { peer: IpAddr },
+    /// A TLS handshake failed or took too long.
+    HandshakeFailed { session: &'a str, peer: IpAddr },
+    /// A credential was judged.
+    Login { session: &'a str, peer: IpAddr, accepted: bool },
+    /// A recipient was refused.
+    RecipientRefused { session: &'a str, recipient: &'a Address, reply: Reply },
+    /// An alias leads to somebody who does not exist.
+    AliasBroken { alias: &'a Address },
+    /// Mail for postmaster cannot be given to anybody.
+    PostmasterMissing,
+    /// A message is durable.
+    Accepted {
+        session: &'a str,
+        peer: IpAddr,
+        from: Option<&'a Address>,
+        recipients: usize,
+        bytes: usize,
+    },
+    /// A whole message was not taken.
+    MessageRefused { session: &'a str, reply: Reply, bytes: usize },
+    /// This side ended a session for a reason that is worth knowing.
+    Ended { session: &'a str, peer: IpAddr, ending: Ending },
+}
+
+impl Event for RelayEvent<'_> {
+    fn level(&self) -> Level {
+        match self {
+            RelayEvent::PostmasterMissing | RelayEvent::AliasBroken { .. } => Level::Error,
+            RelayEvent::MessageRefused { .. } | RelayEvent::ConnectionRefused { .. } => Level::Warn,
+            RelayEvent::Ended { .. } => Level::Warn,
+            _ => Level::Info,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            RelayEvent::ConnectionRefused { .. } => "smtp.connection-refused",
+            RelayEvent::HandshakeFailed { .. } => "smtp.handshake-failed",
+            RelayEvent::Login { accepted: true, .. } => "smtp.login-accepted",
+            RelayEvent::Login { accepted: false, .. } => "smtp.login-refused",
+            RelayEvent::RecipientRefused { .. } => "smtp.recipient-refused",
+            RelayEvent::AliasBroken { .. } => "smtp.alias-broken",
+            RelayEvent::PostmasterMissing => "smtp.postmaster-missing",
+            RelayEvent::Accepted { .. } => "smtp.message-accepted",
+            RelayEvent::MessageRefused { .. } => "smtp.message-refused",
+            RelayEvent::Ended { .. } => "smtp.session-ended",
+        }
+    }
+
+    fn fields(&self, fields: &mut dyn Fields) {
+        match self {
+            RelayEvent::ConnectionRefused { peer } => fields.peer("peer", *peer),
+            RelayEvent::PostmasterMissing => {}
+            RelayEvent::AliasBroken { alias } => fields.address("alias", &alias.to_string()),
+            RelayEvent::HandshakeFailed { session, peer }
+            | RelayEvent::Login { session, peer, .. } => {
+                fields.id("session", session);
+                fields.peer("peer", *peer);
+            }
+            RelayEvent::RecipientRefused { session, recipient, reply } => {
+                fields.id("session", session);
+                fields.address("recipient", &recipient.to_string());
+                reply_fields(fields, reply);
+            }
+            RelayEvent::Accepted { session, peer, from, recipients, bytes } => {
+                fields.id("session", session);
+                fields.peer("peer", *peer);
+                let from = from.map(Address::to_string).unwrap_or_default();
+                fields.address("from", &from);
+                fields.number("recipients", *recipients as u64);
+                fields.number("bytes", *bytes as u64);
+            }
+            RelayEvent::MessageRefused { session, reply, bytes } => {
+                fields.id("session", session);
+                reply_fields(fields, reply);
+                fields.number("bytes", *bytes as u64);
+            }
+            RelayEvent::Ended { session, peer, ending } => {
+                fields.id("session", session);
+                fields.peer("peer", *peer);
+                fields.word("why", word(*ending));
+            }
+        }
+    }
+}
+
+fn reply_fields(fields: &mut dyn Fields, reply: &Reply) {
+    fields.number("code", u64::from(reply.code));
+    fields.word("enhanced", reply.enhanced);
+}
+
+fn word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Quit => "quit",
+        Ending::EarlyTalk => "early-talk",
+        Ending::BehindStartTls => "behind-starttls",
+        Ending::BehindData => "behind-data",
+        Ending::BareNewline => "bare-newline",
+        Ending::Bdat => "bdat",
+        Ending::TooMuch => "too-much",
+        Ending::Idle => "idle",
+        Ending::Draining => "draining",
+        Ending::Refused => "refused",
+    }
+}

@@ -1,0 +1,142 @@
+//! Who gets the mail for a recipient: aliases, the recipient delimiter, postmaster.
+//!
+//! All is decided at RCPT: what is accepted there can be delivered, so that no report has to be
+//! sent to a sender who may be forged (backscatter).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::events::RelayEvent;
+use super::options::{Options, World};
+use crate::mail::Address;
+use crate::seams::{LocalRecipient, RecipientVerdict};
+use crate::smtp::{RecipientPath, Reply, replies};
+
+/// Addresses that one recipient may lead to, over all aliases.
+const EXPANSION_MAX: usize = 100;
+
+/// The accounts that get the mail for `path`, or the reply that refuses it.
+pub(super) async fn resolve(
+    path: &RecipientPath,
+    options: &Options,
+    world: &World,
+) -> Result<Vec<LocalRecipient>, Reply> {
+    let address = match path {
+        RecipientPath::Mailbox(address) => Some(address.clone()),
+        RecipientPath::Postmaster => {
+            let domain = options.local_domains.first();
+            domain.and_then(|domain| format!("postmaster@{domain}").parse().ok())
+        }
+    };
+    let found = match &address {
+        Some(address) => expand(address, options, world).await,
+        None => Err(replies::NO_SUCH_MAILBOX),
+    };
+    let postmaster = address.as_ref().is_none_or(|a| is_postmaster(a, options));
+    if found != Err(replies::NO_SUCH_MAILBOX) || !postmaster {
+        return found;
+    }
+    // RFC 5321 §4.5.1: mail for postmaster is always taken, in every domain of ours.
+    let stand_in = match &options.postmaster {
+        Some(stand_in) => expand(stand_in, options, world).await.ok(),
+        None => None,
+    };
+    stand_in.ok_or_else(|| {
+        world.log.emit(&RelayEvent::PostmasterMissing);
+        replies::MISCONFIGURED
+    })
+}
+
+fn is_postmaster(address: &Address, options: &Options) -> bool {
+    let base = match options.recipient_delimiter {
+        Some(delimiter) => address.split_detail(delimiter).0,
+        None => address.clone(),
+    };
+    base.local().eq_ignore_ascii_case("postmaster") && is_local(address, options)
+}
+
+fn is_local(address: &Address, options: &Options) -> bool {
+    options.local_domains.iter().any(|domain| domain == address.domain())
+}
+
+/// Follows aliases breadth first. An alias that names itself means the mailbox of that name.
+async fn expand(
+    address: &Address,
+    options: &Options,
+    world: &World,
+) -> Result<Vec<LocalRecipient>, Reply> {
+    let mut expansion = Expansion::default();
+    let mut waiting = VecDeque::from([address.clone()]);
+    for _ in 0..EXPANSION_MAX {
+        let Some(next) = waiting.pop_front() else {
+            return expansion.outcome(address, world);
+        };
+        let (base, detail) = match options.recipient_delimiter {
+            Some(delimiter) => next.split_detail(delimiter),
+            None => (next.clone(), None),
+        };
+        let local = is_local(&next, options);
+        let alias = [&next, &base].into_iter().find_map(|name| {
+            let targets = options.aliases.lookup(name, local)?;
+            Some((name.lookup_key(), targets)).filter(|(key, _)| !expansion.seen.contains(key))
+        });
+        match alias {
+            Some((key, targets)) => {
+                expansion.seen.insert(key);
+                waiting.extend(targets.iter().cloned());
+                if waiting.len() > EXPANSION_MAX {
+                    break;
+                }
+            }
+            None => {
+                let verdict = world.deliver.recipient(&base).await;
+                expansion.take(verdict, detail);
+            }
+        }
+    }
+    world.log.emit(&RelayEvent::AliasBroken { alias: address });
+    Err(replies::MISCONFIGURED)
+}
+
+/// What following an address has found so far.
+#[derive(Default)]
+struct Expansion {
+    /// Aliases that have been followed, by lookup key.
+    seen: BTreeSet<String>,
+    found: Vec<LocalRecipient>,
+    /// Somebody exists but cannot take mail now.
+    put_off: Option<Reply>,
+    /// Somebody does not exist, or is elsewhere.
+    missing: Option<Reply>,
+}
+
+impl Expansion {
+    fn take(&mut self, verdict: RecipientVerdict, detail: Option<String>) {
+        match verdict {
+            RecipientVerdict::Local(account) => {
+                if self.found.iter().all(|other| other.account != account) {
+                    self.found.push(LocalRecipient { account, detail });
+                }
+            }
+            RecipientVerdict::Unknown => self.missing = Some(replies::NO_SUCH_MAILBOX),
+            RecipientVerdict::NotLocal => self.missing = Some(replies::NO_RELAYING),
+            RecipientVerdict::OverQuota => self.put_off = Some(replies::MAILBOX_FULL),
+            RecipientVerdict::Unavailable => self.put_off = Some(replies::MAILBOX_UNAVAILABLE),
+        }
+    }
+
+    fn outcome(self, address: &Address, world: &World) -> Result<Vec<LocalRecipient>, Reply> {
+        let aliased = !self.seen.is_empty();
+        if aliased && self.missing.is_some() {
+            world.log.emit(&RelayEvent::AliasBroken { alias: address });
+        }
+        match (self.put_off, self.missing, self.found.is_empty()) {
+            (Some(reply), ..) => Err(reply),
+            (None, Some(reply), _) if !aliased => Err(reply),
+            // To the world outside, an alias that leads nowhere is nobody.
+            (None, Some(_), true) => Err(replies::NO_SUCH_MAILBOX),
+            // Some of them exist: the sender tries again until the alias is mended.
+            (None, Some(_), false) => Err(replies::MISCONFIGURED),
+            (None, None, _) => Ok(self.found),
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! Whole sessions over a pipe, with virtual time and stand-ins for the mailbox role.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::base::BoxFuture;
+use crate::base::budget::ByteBudget;
+use crate::base::clock::{ManualClock, UnixTime};
+use crate::base::entropy::SeededEntropy;
+use crate::base::event::{Event, Fields, Log, LogSink};
+use crate::base::ids::AccountNumber;
+use crate::mail::Address;
+use crate::seams::{
+    AuthRequest, AuthVerdict, Authenticate, BoxStream, Deliver, DeliverError, Delivery,
+    RecipientVerdict, TlsFacts, TlsStream, UpgradeTls,
+};
+use crate::smtp::BareNewlines;
+
+/// Knows alice (1), bob (2), full, locked of ours.example; stores what it is given.
+#[derive(Default)]
+struct Mailbox {
+    stored: Mutex<Vec<Delivery>>,
+    fails: Mutex<Option<DeliverError>>,
+}
+
+impl Deliver for Mailbox {
+    fn recipient<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, RecipientVerdict> {
+        let verdict = match (address.local().to_lowercase().as_str(), address.domain()) {
+            (_, domain) if !["ours.example", "also.example"].contains(&domain) => {
+                RecipientVerdict::NotLocal
+            }
+            ("alice", _) => RecipientVerdict::Local(AccountNumber(1)),
+            ("bob", _) => RecipientVerdict::Local(AccountNumber(2)),
+            ("full", _) => RecipientVerdict::OverQuota,
+            ("locked", _) => RecipientVerdict::Unavailable,
+            _ => RecipientVerdict::Unknown,
+        };
+        Box::pin(async move { verdict })
+    }
+
+    fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
+        Box::pin(async move {
+            if let Some(error) = *self.fails.lock().unwrap() {
+                return Err(error);
+            }
+            self.stored.lock().unwrap().push(delivery);
+            Ok(())
+        })
+    }
+}
+
+struct Logins;
+
+impl Authenticate for Logins {
+    fn login(&self, request: AuthRequest) -> BoxFuture<'_, AuthVerdict> {
+        let right = request.user == "alice" && request.password.expose() == b"secret";
+        Box::pin(async move {
+            match right {
+                true => AuthVerdict::Accepted {
+                    account: AccountNumber(1),
+                    address: "alice@ours.example".parse().unwrap(),
+                },
+                false => AuthVerdict::Refused,
+            }
+        })
+    }
+}
+
+/// A handshake of one line each way.
+struct Handshake;
+
+impl UpgradeTls for Handshake {
+    fn accept(&self, mut stream: BoxStream) -> BoxFuture<'_, std::io::Result<TlsStream>> {
+        Box::pin(async move {
+            let mut hello = [0; 6];
+            stream.read_exact(&mut hello).await?;
+            if &hello != b"HELLO\n" {
+                return Err(std::io::ErrorKind::InvalidData.into());
+            }
+            let facts = TlsFacts { version: "TLSv1.3", cipher: "TEST", server_name: None };
+            Ok(TlsStream { stream, facts })
+        })
+    }
+}
+
+/// Keeps the names of events.
+#[derive(Default)]
+struct Names(Mutex<Vec<&'static str>>);
+
+impl LogSink for Names {
+    fn emit(&self, event: &dyn Event) {
+        struct Ignore;
+        impl Fields for Ignore {
+            fn number(&mut self, _: &'static str, _: u64) {}
+            fn word(&mut self, _: &'static str, _: &'static str) {}
+            fn address(&mut self, _: &'static str, _: &str) {}
+            fn peer(&mut self, _: &'static str, _: std::net::IpAddr) {}
+            fn id(&mut self, _: &'static str, _: &dyn std::fmt::Display) {}
+            fn quoted(&mut self, _: &'static str, _: &str) {}
+        }
+        event.fields(&mut Ignore);
+        self.0.lock().unwrap().push(event.name());
+    }
+}
+
+struct Site {
+    receiver: Arc<Receiver>,
+    mailbox: Arc<Mailbox>,
+    log: Arc<Names>,
+    drain: watch::Sender<bool>,
+    budget: ByteBudget,
+}
+
+const ALIASES: &str = "sales: alice, bob\nteam: sales+x, alice\nloop: pool\npool: loop\n\
+    half: alice, nobody\n\
+    away: x@elsewhere.example\nalice: alice, bob\nmany: full, alice\n";
+
+fn options() -> Options {
+    let domains = ["ours.example".to_owned(), "also.example".to_owned()];
+    Options {
+        hostname: "mx.ours.example".into(),
+        aliases: Aliases::parse(ALIASES, &domains).unwrap(),
+        local_domains: domains.into(),
+        postmaster: Some("bob@ours.example".parse().unwrap()),
+        recipient_delimiter: Some('+'),
+        limits: Limits { message_bytes_max: 20_000, ..Limits::default() },
+    }
+}
+
+fn site_with(options: Options) -> Site {
+    let (mailbox, log) = (Arc::new(Mailbox::default()), Arc::new(Names::default()));
+    let budget = ByteBudget::new(1024 * 1024);
+    let world = World {
+        deliver: mailbox.clone(),
+        authenticate: Arc::new(Logins),
+        tls: Some(Arc::new(Handshake)),
+        message_budget: budget.clone(),
+        clock: Arc::new(ManualClock::new(UnixTime(880_127_706))),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        log: Log::new(log.clone()),
+    };
+    let receiver = Receiver::new(options, world);
+    Site { receiver, mailbox, log, drain: watch::Sender::new(false), budget }
+}
+
+fn site() -> Site {
+    site_with(options())
+}
+
+/// The client's end of a session.
+struct Client {
+    stream: DuplexStream,
+    buffer: Vec<u8>,
+    served: JoinHandle<()>,
+}
+
+impl Site {
+    fn connect_to(&self, kind: ListenerKind) -> Client {
+        let (stream, theirs) = duplex(4096);
+        let listener = Listener { kind, bare_newlines: BareNewlines::Refuse };
+        let peer = "192.0.2.7".parse().unwrap();
+        let connection = Connection { stream: Box::new(theirs), peer, listener };
+        let (receiver, draining) = (self.receiver.clone(), self.drain.subscribe());
+        let served = tokio::spawn(async move { receiver.serve(connection, draining).await });
+        Client { stream, buffer: Vec::new(), served }
+    }
+
+    async fn connect(&self) -> Client {
+        let mut client = self.connect_to(ListenerKind::Mx);
+        assert!(client.line().await.starts_with("220 "));
+        client.ask("EHLO client.example", "250").await;
+        client
+    }
+
+    fn stored(&self) -> Vec<Delivery> {
+        self.mailbox.stored.lock().unwrap().clone()
+    }
+
+    fn logged(&self, name: &str) -> bool {
+        self.log.0.lock().unwrap().contains(&name)
+    }
+}
+
+impl Client {
+    async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// One line, empty at the end of the stream.
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
+                let line = self.buffer.drain(..=end).collect();
+                return String::from_utf8(line).unwrap().trim_end().to_owned();
+            }
+            let mut piece = [0; 512];
+            match self.stream.read(&mut piece).await {
+                Ok(count) if count > 0 => self.buffer.extend_from_slice(&piece[..count]),
+                _ => return String::new(),
+            }
+        }
+    }
+
+    /// The last line of a reply.
+    async fn reply(&mut self) -> String {
+        loop {
+            let line = self.line().await;
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line;
+            }
+        }
+    }
+
+    async fn ask(&mut self, command: &str, expected: &str) {
+        self.send(&format!("{command}\r\n")).await;
+        let reply = self.reply().await;
+        assert!(reply.starts_with(expected), "{command}: {reply}");
+    }
+
+    async fn begin(&mut self, recipients: &[&str]) {
+        self.ask("MAIL FROM:<a@b.example>", "250").await;
+        for recipient in recipients {
+            self.ask(&format!("RCPT TO:<{recipient}>"), "250").await;
+        }
+    }
+
+    async fn message(&mut self, content: &str, expected: &str) {
+        self.ask("DATA", "354").await;
+        self.ask(&format!("{content}\r\n."), expected).await;
+    }
+
+    async fn ends_with(&mut self, expected: &str) {
+        let line = self.line().await;
+        assert!(line.starts_with(expected), "{line}");
+        assert_eq!(self.line().await, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_reaches_its_account_with_its_trace() {
+    let site = site();
+    let mut client = site.connect().await;
+    client.begin(&["bob+lists@ours.example"]).await;
+    client.message("Subject: x\r\n\r\nhello", "250 2.0.0").await;
+    client.ask("QUIT", "221").await;
+    client.served.await.unwrap();
+    let delivery = site.stored().remove(0);
+    assert_eq!(delivery.recipients.len(), 1);
+    assert_eq!(delivery.recipients[0].account, AccountNumber(2));
+    assert_eq!(delivery.recipients[0].detail.as_deref(), Some("lists"));
+    assert_eq!(delivery.received, UnixTime(880_127_706));
+    let text = String::from_utf8(delivery.message).unwrap();
+    let head = "Return-Path: <a@b.example>\r\nReceived: from client.example ([192.0.2.7])\r\n\t\
+                by mx.ours.example with ESMTP\r\n\tid ";
+    assert!(text.starts_with(head), "{text}");
+    assert!(text.ends_with(
+        ".1\r\n\tfor <bob+lists@ours.example>;\r\n\tFri, 21 Nov 1997 15:55:06 +0000\r\n\
+         Subject: x\r\n\r\nhello\r\n"
+    ));
+    assert!(site.logged("smtp.message-accepted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn recipients_are_resolved_at_rcpt() {
+    let site = site();
+    let mut client = site.connect().await;
+    client.ask("MAIL FROM:<>", "250").await;
+    for (recipient, expected) in [
+        ("nobody@ours.example", "550 5.1.1"),
+        ("full@ours.example", "452 4.2.2"),
+        ("locked@ours.example", "451 4.3.0"),
+        ("many@ours.example", "452 4.2.2"),
+        ("loop@ours.example", "550 5.1.1"),
+        ("half@ours.example", "451 4.3.5"),
+        ("away@ours.example", "550 5.1.1"),
+        ("x@elsewhere.example", "550 5.7.1 relaying is not offered"),
+        ("sales@elsewhere.example", "550 5.7.1"),
+        ("team@also.example", "250"),
+        ("ALICE@ours.example", "250"),
+    ] {
+        client.ask(&format!("RCPT TO:<{recipient}>"), expected).await;
+    }
+    assert!(site.logged("smtp.alias-broken"));
+    client.message("x", "250").await;
+    // Every account once, whatever led to it.
+    let accounts: Vec<_> = site.stored()[0].recipients.iter().map(|r| r.account.0).collect();
+    assert_eq!(accounts, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn postmaster_is_always_taken() {
+    let site = site();
+    let mut client = site.connect().await;
+    client.begin(&["postmaster", "PostMaster@ours.example", "postmaster+x@also.example"]).await;
+    client.message("x", "250").await;
+    assert_eq!(site.stored()[0].recipients[0].account, AccountNumber(2));
+    client.ask("MAIL FROM:<>", "250").await;
+    client.ask("RCPT TO:<postmaster@elsewhere.example>", "550 5.7.1").await;
+
+    let site = site_with(Options { postmaster: None, ..options() });
+    let mut client = site.connect().await;
+    client.ask("MAIL FROM:<>", "250").await;
+    client.ask("RCPT TO:<postmaster>", "451 4.3.5").await;
+    assert!(site.logged("smtp.postmaster-missing"));
+}
+
+/// Forty ways to ask a server to relay. None is accepted, and none delivered to a local account by
+/// some reading of it.
+#[tokio::test(start_paused = true)]
+async fn no_form_of_address_opens_a_relay() {
+    const FORMS: [&str; 40] = [
+        "<x@elsewhere.example>",
+        "<x@[192.0.2.99]>",
+        "<x@[IPv6:2001:db8::1]>",
+        "<x@192.0.2.99>",
+        "<x%elsewhere.example>",
+        "<x%elsewhere.example@ours.example>",
+        "<x%elsewhere.example@mx.ours.example>",
+        "<x%elsewhere.example@[192.0.2.1]>",
+        "<x%elsewhere.example@localhost>",
+        "<alice%ours.example@elsewhere.example>",
+        "<elsewhere.example!x>",
+        "<elsewhere.example!x@ours.example>",
+        "<ours.example!elsewhere.example!x@ours.example>",
+        "<elsewhere.example!x@mx.ours.example>",
+        "<\"x@elsewhere.example\">",
+        "<\"x@elsewhere.example\"@ours.example>",
+        "<\"x%elsewhere.example\"@ours.example>",
+        "<\"elsewhere.example!x\"@ours.example>",
+        "<\"x@elsewhere.example>",
+        "<x@elsewhere.example@ours.example>",
+        "<x@elsewhere.example@[127.0.0.1]>",
+        "<@ours.example:x@elsewhere.example>",
+        "<@mx.ours.example:x@elsewhere.example>",
+        "<@ours.example,@also.example:x@elsewhere.example>",
+        "<@[127.0.0.1]:x@elsewhere.example>",
+        "<@elsewhere.example:x%other.example@ours.example>",
+        "<x@ours.example.elsewhere.example>",
+        "<x@elsewhere.example.>",
+        "<x@ours.example:elsewhere.example>",
+        "<x@elsewhere.example%ours.example>",
+        "<alice@ours.example%elsewhere.example>",
+        "<x @elsewhere.example>",
+        "<x@elsewhere.example >",
+        "<x@elsewhere.example\0@ours.example>",
+        "<x@elsewhere.example\\@ours.example>",
+        "<x@elsewhere.example,alice@ours.example>",
+        "<x@elsewhere.example> <alice@ours.example>",
+        "x@elsewhere.example",
+        "<alice+x%elsewhere.example@elsewhere.example>",
+        "<postmaster@elsewhere.example>",
+    ];
+    let site = site();
+    for sender in ["<>", "<alice@ours.example>", "<x@elsewhere.example>"] {
+        for form in FORMS {
+            let mut client = site.connect().await;
+            client.ask(&format!("MAIL FROM:{sender}"), "250").await;
+            client.ask(&format!("RCPT TO:{form}"), "5").await;
+            client.ask("DATA", "554").await;
+        }
+    }
+    assert!(site.stored().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_submit_over_tls_to_local_recipients_only() {
+    let site = site();
+    let mut client = site.connect_to(ListenerKind::Submission);
+    assert!(client.line().await.starts_with("220 "));
+    client.ask("EHLO [10.1.2.3]", "250 STARTTLS").await;
+    client.ask("STARTTLS", "220").await;
+    client.send("HELLO\n").await;
+    client.ask("EHLO [10.1.2.3]", "250 AUTH PLAIN LOGIN").await;
+    client.ask("MAIL FROM:<alice@ours.example>", "530 5.7.0").await;
+    client.ask("AUTH PLAIN AGFsaWNlAHdyb25n", "535 5.7.8").await;
+    client.ask("AUTH PLAIN AGFsaWNlAHNlY3JldA==", "235").await;
+    client.ask("MAIL FROM:<alice@ours.example>", "250").await;
+    client.ask("RCPT TO:<x@elsewhere.example>", "550 5.7.1 relaying is not offered").await;
+    client.ask("RCPT TO:<bob@ours.example>", "250").await;
+    client.message("Subject: x\r\n\r\nhello", "250").await;
+    let message = String::from_utf8(site.stored().remove(0).message).unwrap();
+    assert!(message.contains("Received: by mx.ours.example with ESMTPSA (TLSv1.3 TEST)\r\n"));
+    assert!(!message.contains("10.1.2.3") && !message.contains("192.0.2.7"), "{message}");
+    assert!(site.logged("smtp.login-refused") && site.logged("smtp.login-accepted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn port_465_shakes_hands_first() {
+    let site = site();
+    let mut client = site.connect_to(ListenerKind::Submissions);
+    client.send("HELLO\n").await;
+    assert!(client.line().await.starts_with("220 "));
+    client.ask("EHLO x", "250 AUTH PLAIN LOGIN").await;
+
+    let mut client = site.connect_to(ListenerKind::Submissions);
+    client.send("EHLO x").await;
+    assert_eq!(client.line().await, "");
+    assert!(site.logged("smtp.handshake-failed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pipelined_behind_starttls_ends_the_session() {
+    let site = site();
+    let mut client = site.connect().await;
+    client.send("STARTTLS\r\nEHLO evil\r\nHELLO\n").await;
+    client.ends_with("554 5.5.0").await;
+    client.served.await.unwrap();
+    assert!(site.logged("smtp.session-ended"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn octets_before_the_banner_end_the_session() {
+    let site = site();
+    let (mut stream, theirs) = duplex(4096);
+    stream.write_all(b"EHLO early\r\n").await.unwrap();
+    let listener = Listener { kind: ListenerKind::Mx, bare_newlines: BareNewlines::Refuse };
+    let peer = "192.0.2.7".parse().unwrap();
+    let connection = Connection { stream: Box::new(theirs), peer, listener };
+    site.receiver.serve(connection, site.drain.subscribe()).await;
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("554 5.5.0 ") && !said.contains("220 "), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_client_is_told_after_five_minutes_even_if_it_dribbles() {
+    let site = site();
+    let mut client = site.connect().await;
+    let began = tokio::time::Instant::now();
+    client.ends_with("421 4.4.2").await;
+    assert_eq!(began.elapsed(), Duration::from_secs(300));
+
+    let mut client = site.connect().await;
+    let began = tokio::time::Instant::now();
+    for _ in 0..5 {
+        client.send("N").await;
+        tokio::time::sleep(Duration::from_secs(59)).await;
+    }
+    client.ends_with("421 4.4.2").await;
+    assert_eq!(began.elapsed(), Duration::from_secs(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_stands_still_is_given_up() {
+    let site = site();
+    let mut client = site.connect().await;
+    client.begin(&["bob@ours.example"]).await;
+    client.ask("DATA", "354").await;
+    let began = tokio::time::Instant::now();
+    client.send("half a mess").await;
+    client.ends_with("421 4.4.2").await;
+    assert_eq!(began.elapsed(), Duration::from_secs(180));
+
+    let mut client = site.connect().await;
+    client.begin(&["bob@ours.example"]).await;
+    client.ask("DATA", "354").await;
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(3599) {
+        client.send("x\r\n").await;
+        tokio::time::sleep(Duration::from_secs(100)).await;
+    }
+    client.ends_with("421 4.4.2").await;
+    assert_eq!(began.elapsed(), Duration::from_secs(3600));
+    assert!(site.stored().is_empty());
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_sent_transaction_at_shutdown_is_not_stored_a_message_under_way_is() {
+    let site = site();
+    let mut idle = site.connect().await;
+    let mut begun = site.connect().await;
+    begun.begin(&["bob@ours.example"]).await;
+    let mut sending = site.connect().await;
+    sending.begin(&["alice@ours.example"]).await;
+    sending.ask("DATA", "354").await;
+    sending.send("first half\r\n").await;
+    site.drain.send_replace(true);
+    idle.ends_with("421 4.3.2").await;
+    begun.ends_with("421 4.3.2").await;
+    sending.send("second half\r\n.\r\n").await;
+    assert!(sending.line().await.starts_with("250 2.0.0"));
+    sending.ends_with("421 4.3.2").await;
+    sending.served.await.unwrap();
+    let stored = site.stored();
+    assert_eq!(stored.len(), 1);
+    assert!(stored[0].message.ends_with(b"first half\r\nsecond half\r\n"));
+    // A client that goes away half way, and a session that is cut: nothing is stored either.
+    site.drain.send_replace(false);
+    for cut in [false, true] {
+        let mut client = site.connect().await;
+        client.begin(&["bob@ours.example"]).await;
+        client.ask("DATA", "354").await;
+        client.send("half\r\n.").await;
+        if cut {
+            client.served.abort()
+        } else {
+            drop(client.stream)
+        }
+        let _ = client.served.await;
+    }
+    assert_eq!(site.stored().len(), 1);
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_admitted_before_data_and_while_it_comes() {
+    let mut large = options();
+    large.limits.message_bytes_max = 4 * 1024 * 1024;
+    let site = site_with(large);
+    let mut first = site.connect().await;
+    first.ask("MAIL FROM:<> SIZE=900000", "250").await;
+    first.ask("RCPT TO:<bob@ours.example>", "250").await;
+    first.ask("DATA", "354").await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024 - 900_000);
+    let mut second = site.connect().await;
+    second.begin(&["bob@ours.example"]).await;
+    second.ask("DATA", "452 4.3.1").await;
+    drop(first.stream);
+    first.served.await.unwrap();
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+    // Undeclared, it grows until nothing is left; the rest is read and refused.
+    second.begin(&["bob@ours.example"]).await;
+    second.ask("DATA", "354").await;
+    for _ in 0..20 {
+        second.send(&"x".repeat(100_000)).await;
+    }
+    second.ask("\r\n.", "452 4.3.1").await;
+    second.ask("NOOP", "250").await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+    assert!(site.stored().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_refuses_is_put_off_and_loops_are_cut() {
+    let site = site();
+    let mut client = site.connect().await;
+    for (error, expected) in
+        [(DeliverError::Full, "452 4.3.1"), (DeliverError::TryLater, "451 4.3.0")]
+    {
+        *site.mailbox.fails.lock().unwrap() = Some(error);
+        client.begin(&["bob@ours.example"]).await;
+        client.message("x", expected).await;
+    }
+    *site.mailbox.fails.lock().unwrap() = None;
+    client.begin(&["bob@ours.example"]).await;
+    client.message(&"Received: x\r\n".repeat(51), "554 5.4.6").await;
+    client.begin(&["bob@ours.example"]).await;
+    client.message(&"Received: x\r\n".repeat(50), "250").await;
+    client.ask("MAIL FROM:<> SIZE=20001", "552 5.3.4").await;
+    assert!(site.logged("smtp.message-refused"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_has_its_share_of_sessions() {
+    let mut few = options();
+    few.limits.sessions_per_network_max = 1;
+    let site = site_with(few);
+    let _first = site.connect().await;
+    let mut second = site.connect_to(ListenerKind::Mx);
+    second.ends_with("421 4.7.0 Too many sessions").await;
+    assert!(site.logged("smtp.connection-refused"));
+    site.receiver.reload(options());
+    site.connect().await;
+}
