@@ -40,7 +40,8 @@ MUTANTS = [
          )]),
     ("cut-of-damage-in-the-middle", "test(/journal::/)", [
         ("src/journal/recover.rs",
-         "            self.out.durable = self.out.durable.max(self.out.mark);\n", "")]),
+         "            self.out.mark = self.out.mark.max(header.durable_below.min(batch.offset));\n",
+         "")]),
     ("publish-before-durable", "test(/journal::/)", [
         ("src/journal/append.rs", SYNC, """        let file = active.file.clone();
         let done = self.publish(active, encoded);
@@ -83,8 +84,10 @@ MUTANTS = [
          "        self.at = if octet == b'\\n' { At::LineStart } else { At::Text };\n"
          "        if self.normalise")]),
     ("starttls-keeps-the-buffer", "test(/smtp::/)", [
-        ("src/smtp/dialog.rs", "        if self.has_unread() {\n            return self.end(replies::PIP",
-         "        if false {\n            return self.end(replies::PIP"),
+        ("src/smtp/dialog.rs",
+         "            return self.end(replies::PIPELINED, Ending::BehindStartTls);\n"
+         "        }\n        self.say(replies::READY_FOR_TLS);\n",
+         "        }\n        self.say(replies::READY_FOR_TLS);\n"),
         ("src/smtp/dialog.rs", "            self.forget_input();\n            self.state = State::Command",
          "            self.state = State::Command")]),
     ("size-in-clear", "test(/pgp::/) | test(/store::/)", [
