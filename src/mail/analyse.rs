@@ -117,12 +117,24 @@ impl<'a> Scanner<'a> {
                 self.at = self.message.len();
                 break;
             }
+            if self.reading() == Reading::Body && !self.message[self.at..].starts_with(b"--") {
+                self.skip_text();
+                continue;
+            }
             let line = line_of(&self.message[self.at..]);
             if !self.delimiter(line) {
                 self.header_line(line);
             }
         }
         self.close_above(0, self.message.len(), self.lines);
+    }
+
+    /// Steps over the lines of a body that cannot be delimiters.
+    fn skip_text(&mut self) {
+        let rest = &self.message[self.at..];
+        let len = memchr::memmem::find(rest, b"\n--").map_or(rest.len(), |before| before + 1);
+        self.lines += memchr::memchr_iter(b'\n', &rest[..len]).count() as u32;
+        self.at += len;
     }
 
     fn reading(&self) -> Reading {

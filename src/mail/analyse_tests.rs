@@ -315,11 +315,18 @@ enum Tree {
 }
 
 fn tree() -> impl Strategy<Value = Tree> {
+    tree_of(true)
+}
+
+fn tree_of(messages: bool) -> impl Strategy<Value = Tree> {
     let leaf = "[a-z -]{0,12}(\r\n[a-z -]{0,12}){0,3}".prop_map(Tree::Leaf);
-    leaf.prop_recursive(5, 30, 4, |inner| {
+    leaf.prop_recursive(5, 30, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..4).prop_map(Tree::Multipart),
-            inner.prop_map(|tree| Tree::Message(Box::new(tree))),
+            inner.prop_map(move |tree| match messages {
+                true => Tree::Message(Box::new(tree)),
+                false => tree,
+            }),
         ]
     })
 }
@@ -371,8 +378,9 @@ proptest! {
         prop_assert_eq!(shown(text.replace("\r\n", "\n").as_bytes()), bare);
     }
 
+    /// Without nested messages: mail-parser 0.11.9 loses count of parts behind some of them.
     #[test]
-    fn mail_parser_finds_the_same_leaves(tree in tree()) {
+    fn mail_parser_finds_the_same_leaves(tree in tree_of(false)) {
         let (mut text, mut expected) = (String::new(), Vec::new());
         write(&tree, 0, &mut 0, &mut text, &mut expected);
         let text = format!("MIME-Version: 1.0\r\n{text}");

@@ -8,8 +8,6 @@
 //! # Standards
 //! RFC 5322 §2.2 and §3.6.8 (fields), §4.5 (white space before the colon), RFC 2047 (encoded words).
 
-use mail_parser::MessageParser;
-
 use super::limits::HEADER_INTERPRETED_BYTES_MAX;
 
 /// One field of a header block.
@@ -97,15 +95,7 @@ pub fn unfold(body: &[u8]) -> Vec<u8> {
 /// decode kept. At most [`HEADER_INTERPRETED_BYTES_MAX`] octets are looked at.
 pub fn decode(body: &[u8]) -> String {
     let text = unfold(&body[..body.len().min(HEADER_INTERPRETED_BYTES_MAX)]);
-    if !text.windows(2).any(|pair| pair == b"=?") {
-        return String::from_utf8_lossy(&text).into_owned();
-    }
-    let field = [b"Subject: ".as_slice(), &text, b"\r\n\r\n"].concat();
-    let parsed = MessageParser::new().parse_headers(&field);
-    match parsed.as_ref().and_then(|message| message.subject()) {
-        Some(decoded) => decoded.to_owned(),
-        None => String::from_utf8_lossy(&text).into_owned(),
-    }
+    super::words::decode(&text)
 }
 
 /// Why a field could not be written.

@@ -20,9 +20,11 @@ pub mod header;
 pub mod limits;
 mod mime;
 pub mod structure;
+mod words;
 
 pub use address::{Address, AddressError};
 pub use analyse::{Analysis, analyse};
 pub use date::DateTime;
 pub use envelope::{Envelope, EnvelopeAddress};
 pub use structure::{Content, Disposition, Encoding, Param, Part, Section, Span, Structure};
+pub use words::from_charset;
