@@ -46,10 +46,24 @@ pub struct Machine {
     /// Claims to `\Recent` that no record has yet.
     claimed: BTreeSet<MailboxId>,
     needs_repair: bool,
-    /// Octets of a snapshot's chunks.
-    chunk_bytes: usize,
+    tuning: Tuning,
     views: BTreeMap<MailboxId, Arc<MailboxView>>,
     catalog: Arc<Catalog>,
+}
+
+/// When snapshots are due and how they are cut. The default is for all but tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Records after which a snapshot is due.
+    pub snapshot_records: usize,
+    /// Octets of a snapshot that one record carries; at most the default.
+    pub chunk_bytes: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning { snapshot_records: SNAPSHOT_RECORDS, chunk_bytes: CHUNK_BYTES_MAX }
+    }
 }
 
 /// The account's own frames.
@@ -77,8 +91,8 @@ impl OwnFrames {
         self.bytes += bytes;
     }
 
-    fn snapshot_is_due(&self) -> bool {
-        self.records >= SNAPSHOT_RECORDS || self.bytes >= SNAPSHOT_BYTES.max(self.snapshot_bytes)
+    fn snapshot_is_due(&self, records: usize) -> bool {
+        self.records >= records || self.bytes >= SNAPSHOT_BYTES.max(self.snapshot_bytes)
     }
 }
 
@@ -191,7 +205,7 @@ impl Machine {
             filed: HashSet::new(),
             claimed: BTreeSet::new(),
             needs_repair: linked.lost,
-            chunk_bytes: CHUNK_BYTES_MAX,
+            tuning: Tuning::default(),
             views: BTreeMap::new(),
             catalog: Arc::default(),
         };
@@ -254,6 +268,13 @@ impl Machine {
             self.state.pending.retain(|frame| !filed.contains(frame));
         }
         Ok(())
+    }
+
+    /// The same machine with other thresholds.
+    pub fn tuned(mut self, tuning: Tuning) -> Machine {
+        let chunk_bytes = tuning.chunk_bytes.clamp(1, CHUNK_BYTES_MAX);
+        self.tuning = Tuning { chunk_bytes, ..tuning };
+        self
     }
 
     /// Whose.
@@ -448,7 +469,7 @@ impl Machine {
             let draft = self.planner(now).set_up();
             return Some(self.seal_draft(draft));
         }
-        if self.log.snapshot_is_due() || self.index_is_old() {
+        if self.log.snapshot_is_due(self.tuning.snapshot_records) || self.index_is_old() {
             return self.plan_snapshot(now);
         }
         if !self.state.dead.is_empty() {
@@ -474,8 +495,8 @@ impl Machine {
     }
 
     #[cfg(test)]
-    pub(super) fn set_chunk_bytes(&mut self, bytes: usize) {
-        self.chunk_bytes = bytes;
+    pub(super) fn want_small_chunks(&mut self) {
+        self.tuning.chunk_bytes = 100;
     }
 
     fn index_is_old(&self) -> bool {
@@ -500,7 +521,7 @@ impl Machine {
         };
         let image = snapshot::encode(&self.state, footing, marks);
         let (entries, records) =
-            self.seal_records(chunks(&image, self.chunk_bytes, &*self.entropy));
+            self.seal_records(chunks(&image, self.tuning.chunk_bytes, &*self.entropy));
         let batches = entries.into_iter().map(|entry| vec![entry]).collect();
         let step = Step::Snapshot { records, floor: self.accounted, older, at: now };
         Some(Planned { batches, step, outcome: Outcome::Maintained })

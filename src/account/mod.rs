@@ -44,6 +44,7 @@ pub use flags::{FlagMode, Flags, KEYWORD_BYTES_MAX, KEYWORDS_MAX, UidSet, is_key
 pub use fold::{FoldWork, Opened};
 pub use machine::{
     Damage, FOLD_BATCH_MAX, LoadError, Loaded, Machine, Planned, SNAPSHOT_BYTES, SNAPSHOT_RECORDS,
+    Tuning,
 };
 pub use open::{OpenFailure, Opener};
 pub use view::{Changes, Kind, MailboxView, PAGE_ROWS, Row};

@@ -19,6 +19,11 @@ use crate::store::SealedArrival;
 /// Names that one record carries: half a head of the longest ones.
 const NAMES_PER_RECORD: usize = 512;
 
+/// How far apart UIDVALIDITYs are given, so that they stay apart when copies of the directory and
+/// repairs have raised some of them: a rename must never bring two mailboxes under one name and one
+/// UIDVALIDITY. Leaves room for nine million mailboxes.
+const VALIDITY_STEP: u32 = 256;
+
 /// What a command becomes. Each part is one record; all of them go into one batch.
 pub(super) struct Draft {
     /// A message that stands before the first record.
@@ -77,7 +82,7 @@ impl Planner<'_> {
             if self.state.by_name(name).is_none() {
                 new.push(new_mailbox(ids.next(), name, validity, special_use));
                 changes.push(Change::Subscribed(name.into(), true));
-                validity = validity.saturating_add(1);
+                validity = validity.saturating_add(VALIDITY_STEP);
             }
         }
         changes.insert(0, Change::Created(new));
@@ -104,7 +109,7 @@ impl Planner<'_> {
     fn new_validity(&self) -> u32 {
         let raises = i64::from(self.incarnation) + i64::from(self.state.repairs);
         let now = (self.now.0 - raises).clamp(1, i64::from(u32::MAX - (1 << 20))) as u32;
-        now.max(self.state.uid_validity_last.saturating_add(1))
+        now.max(self.state.uid_validity_last.saturating_add(VALIDITY_STEP))
     }
 
     fn ids(&self) -> Ids {

@@ -153,6 +153,15 @@ impl Rig {
         self.apply(Command::Store { mailbox, uids, mode, flags, unchanged_since }).unwrap()
     }
 
+    fn reload_unchecked(&mut self) {
+        self.machine = load(self.journal.reader(), self.entropy.clone()).machine;
+    }
+
+    /// Snapshots come in many chunks from now on.
+    fn cut_small(&mut self) {
+        self.machine.want_small_chunks();
+    }
+
     /// Loads anew and compares: what a crash at this moment would leave.
     fn reload(&mut self) {
         let before = picture(&self.machine);
@@ -553,7 +562,7 @@ fn a_snapshot_that_was_cut_off_does_not_count() {
     rig.machine.want_snapshot();
     rig.settle();
     rig.store("INBOX", UidSet::range(1, 1), seen());
-    rig.machine.set_chunk_bytes(100);
+    rig.cut_small();
     rig.machine.want_snapshot();
     let mut planned = rig.machine.plan_upkeep(NOW).unwrap();
     let batches = planned.take_batches();
@@ -567,7 +576,7 @@ fn a_snapshot_that_was_cut_off_does_not_count() {
     rig.machine = machine;
     rig.store("INBOX", UidSet::range(2, 2), seen());
     rig.reload();
-    rig.machine.set_chunk_bytes(100);
+    rig.cut_small();
     rig.machine.want_snapshot();
     rig.settle();
     rig.reload();
@@ -714,4 +723,54 @@ fn changes_between_two_views_are_found_page_by_page() {
     let changes = rig.view("INBOX").changes_since(&old);
     assert_eq!(changes, Changes { expunged: vec![1], changed: vec![3], added: 5..6 });
     assert_eq!(old.changes_since(&old), Changes { added: 6..6, ..Changes::default() });
+}
+
+/// Figures for the eye: `cargo test --lib figures -- --ignored --nocapture`, optimised.
+#[test]
+#[ignore = "prints figures and asserts none"]
+fn figures() {
+    let time = |what: &str, count: u32, start: std::time::Instant| {
+        let took = start.elapsed();
+        println!("{what}: {took:?}, {:.0} a second", f64::from(count) / took.as_secs_f64());
+    };
+    let mut rig = Rig::new();
+    let count = 12_800;
+    for number in 0..count {
+        rig.deliver(&format!("Subject: {number}\r\n\r\n{}", "x".repeat(2000)));
+    }
+    let start = std::time::Instant::now();
+    while let Some(work) = rig.machine.fold_work(FOLD_BATCH_MAX).unwrap() {
+        let planned = rig.machine.plan_fold(work.run(), NOW);
+        rig.run(planned);
+    }
+    time("fold", count, start);
+    let from = rig.id("INBOX");
+    for _ in 0..3 {
+        let uids = UidSet::range(1, u32::MAX);
+        rig.apply(Command::Copy { from, uids, to: "INBOX".into() }).unwrap();
+    }
+    let rows = rig.view("INBOX").exists();
+    println!("{rows} rows");
+    rig.machine.want_snapshot();
+    let start = std::time::Instant::now();
+    rig.settle();
+    time("snapshot", rows, start);
+    let start = std::time::Instant::now();
+    rig.reload_unchecked();
+    time("load", rows, start);
+    let start = std::time::Instant::now();
+    for uid in 1..=1000 {
+        rig.store("INBOX", UidSet::range(uid * 100, uid * 100), seen());
+    }
+    time("one flag", 1000, start);
+    let old = rig.view("INBOX");
+    let start = std::time::Instant::now();
+    rig.store("INBOX", UidSet::range(1, u32::MAX), deleted());
+    time("all flags", rows, start);
+    let start = std::time::Instant::now();
+    let changed = rig.view("INBOX").changes_since(&old).changed.len();
+    time("diff", changed as u32, start);
+    let start = std::time::Instant::now();
+    rig.apply(Command::Expunge { mailbox: from, uids: None }).unwrap();
+    time("expunge", rows, start);
 }
