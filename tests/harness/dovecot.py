@@ -1,6 +1,6 @@
 """A Dovecot of Debian's, unpacked below target/peers and run from there, never installed.
 
-For its processes alone, in a mount namespace of their own, /usr is laid over with the unpacked files.
+For its processes alone, in a mount namespace of their own, the unpacked files lie over /usr.
 
 It is the peer that figures are compared with. It also stands in for Postseal where a test is to be
 tried itself: `POSTSEAL=dovecot tests/peers/mbsync.py` shows that the test is right about IMAP.

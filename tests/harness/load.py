@@ -62,8 +62,7 @@ class Load:
         except GONE:
             pass
         except ImapError as error:
-            if not self.stopping.is_set():
-                self.errors.append(f"{target.__qualname__}: {error}")
+            self.errors.append(f"{target.__qualname__}: {error}")
         except Exception as error:
             self.errors.append(f"{target.__qualname__}: {type(error).__name__}: {error}")
 
@@ -292,21 +291,19 @@ class Changer:
         self.said_ok(f"expunge {uids}")
 
     def folder(self, client):
-        if self.folders and self.dice.random() < 0.6:
+        self.count += 1
+        new = f"{self.names[0]}-made-{self.load.cycle}-{self.count}"
+        if not self.folders or self.dice.random() < 0.4:
+            self.under_way = ("folders", self.folders | {new})
+            client.ok("CREATE", quote(new))
+        else:
             old = self.dice.choice(sorted(self.folders))
             if self.dice.random() < 0.5:
                 self.under_way = ("folders", self.folders - {old})
                 client.ok("DELETE", quote(old))
             else:
-                new = f"{self.names[0]}-renamed-{self.load.cycle}-{self.count}"
-                self.count += 1
                 self.under_way = ("folders", self.folders - {old} | {new})
                 client.ok("RENAME", quote(old), quote(new))
-        else:
-            self.count += 1
-            new = f"{self.names[0]}-made-{self.load.cycle}-{self.count}"
-            self.under_way = ("folders", self.folders | {new})
-            client.ok("CREATE", quote(new))
         self.folders = self.under_way[1]
         self.said_ok("folders")
 
@@ -365,7 +362,7 @@ class Changer:
         return [{first: one, second: two}]
 
     def verify_folders(self, client, under_way):
-        prefix = (self.names[0] + "-made-", self.names[0] + "-renamed-")
+        prefix = self.names[0] + "-made-"
         there = {text(row[-1]) for row in client.ok("LIST", '""', '"*"') if row[1] == b"LIST"}
         there = {name for name in there if name.startswith(prefix)}
         allowed = [self.folders]

@@ -177,9 +177,7 @@ class Server:
 
     def cli(self, *words, stdin=None, ok=True, seconds=60):
         """A command of the command line, for this server's configuration."""
-        command = [self.binary, words[0]]
-        command += list(words[1:])
-        command += ["--config", self.config_path()]
+        command = [self.binary, words[0], "--config", self.config_path(), *words[1:]]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True,
                               timeout=seconds)
         if ok and done.returncode != 0:

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""The command line against a running and a stopped server: check, account, fsck, reload, stop."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
+import mails
+from report import at_end, check, equal, run
+from server import HOST, Server, is_free, without_trace
+
+server = Server()
+at_end(server.remove)
+server.start()
+DOMAIN = server.user()[0].partition("@")[2]
+
+
+@check("cli: the quickstart is marked as a test in its banner, configuration and check")
+def _():
+    assert "TEST" in server.log_text().upper(), server.log_tail()
+    assert "Ready" in server.log_text(), server.log_tail()
+    done = server.cli("check", ok=False)
+    assert "test" in (done.stdout + done.stderr), done
+
+
+@check("cli: the three lines that quickstart prints work as they are")
+def _():
+    lines = server.log_text().partition("Ready")[2].splitlines()
+    commands = [line.strip() for line in lines if line.startswith("  ")]
+    equal(len(commands), 3, f"commands in {lines}")
+    send, read, look = (subprocess.run(command, shell=True, capture_output=True, text=True)
+                        for command in commands)
+    equal(send.returncode, 0, f"send: {send.stderr}")
+    if read.returncode == 0:
+        assert "Sealed on arrival" in read.stdout, read.stdout
+    else:
+        raise AssertionError(f"read: {read.stderr}")
+    for line in look.stdout.splitlines():
+        assert line.rpartition(":")[2] == "0", f"the disk shows it: {line}"
+
+
+@check("cli: a second server on the same directory is refused")
+def _():
+    done = subprocess.run([server.binary, "quickstart", "--dir", server.directory],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0, "two servers on one directory"
+    assert done.stderr.strip(), "no sentence"
+
+
+@check("cli: account add, list, remove; mail is accepted from then and until then")
+def _():
+    carol = f"carol@{DOMAIN}"
+    done = server.cli("account", "add", carol, "--password-stdin", stdin="ein langes Passwort\n")
+    assert "recovery" in (done.stdout + done.stderr).lower(), done
+    rows = json.loads(server.cli("account", "list", "--json").stdout)
+    equal(sorted(row["address"] for row in rows), sorted(
+        [carol] + [user["address"] for user in server.info["users"]]), "accounts")
+    server.send(mails.plain("for-carol"), to=carol)
+    client = server.imap(login=False)
+    client.login(carol, "ein langes Passwort")
+    client.select()
+    client.wait_exists(1)
+    client.logout()
+    done = server.cli("account", "add", carol, "--password-stdin", stdin="x\n", ok=False)
+    assert done.returncode != 0, "added twice"
+    server.cli("account", "remove", carol)
+    try:
+        server.send(mails.plain("for-nobody"), to=carol)
+        raise AssertionError("mail for a removed account is accepted")
+    except Exception as error:
+        assert "550" in str(error), error
+
+
+@check("cli: check names file, line, key and the nearest known key")
+def _():
+    path = os.path.join(server.scratch, "wrong.toml")
+    with open(server.config_path(), encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace("hostname", "hostnam", 1))
+    done = subprocess.run([server.binary, "check", "--config", path], capture_output=True,
+                          text=True)
+    words = done.stdout + done.stderr
+    assert done.returncode != 0, "a wrong file passes"
+    line = text.splitlines().index(next(l for l in text.splitlines() if "hostname" in l)) + 1
+    for word in ("wrong.toml", "hostnam", "hostname", str(line)):
+        assert word in words, f"{word} is not in {words}"
+
+
+@check("cli: SIGHUP reloads, sessions live on")
+def _():
+    client = server.imap()
+    client.select()
+    server.signal(signal.SIGHUP)
+    time.sleep(0.5)
+    client.ok("NOOP")
+    client.logout()
+    server.send(mails.plain("after-reload"))
+    server.imap().logout()
+
+
+@check("cli: SIGTERM ends politely and by itself; what was acknowledged is there")
+def _():
+    idle = server.imap()
+    idle.select()
+    idle.start("IDLE")
+    idle.wait_continuation()
+    server.send(mails.plain("before-term"))
+    equal(server.stop(seconds=40), 0, "exit status")
+    assert is_free(server.port("imaps")), "still listening"
+    server.start()
+    client = server.imap()
+    client.select()
+    found = [without_trace(r["BODY[]"]) for r in client.fetch("1:*", "(BODY.PEEK[])")]
+    assert mails.plain("before-term") in found
+    client.logout()
+
+
+@check("cli: fsck: a clean journal is clean; one flipped octet is noticed and named")
+def _():
+    for number in range(30):
+        server.send(mails.plain(f"fsck-{number}", b"x" * 3000 + b"\r\n"))
+    client = server.imap()
+    client.select()
+    before = {row["UID"]: row["BODY[]"] for row in client.fetch("1:*", "(UID BODY.PEEK[])")}
+    client.logout()
+    server.stop()
+    equal(server.cli("fsck").returncode, 0, "fsck of a clean journal")
+    segments = []
+    for folder, _, names in os.walk(os.path.join(server.directory, "data")):
+        for name in names:
+            path = os.path.join(folder, name)
+            if "journal" in folder and os.path.getsize(path) > 100_000:
+                segments.append(path)
+    assert segments, "no segment found"
+    path = max(segments, key=os.path.getsize)
+    # Only where something was written: a reserved tail is zeros.
+    with open(path, "rb") as file:
+        content = file.read()
+    used = len(content.rstrip(b"\0"))
+    offset = random.randrange(used // 3, used // 2)
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(bytes([content[offset] ^ 0x10]))
+    done = server.cli("fsck", ok=False)
+    words = done.stdout + done.stderr
+    assert done.returncode != 0, f"fsck does not notice octet {offset} of {path}: {words}"
+    assert any(ch.isdigit() for ch in words), words
+    server.start()
+    client = server.imap()
+    client.select()
+    time.sleep(1)
+    client.ok("NOOP")
+    rows = {row["UID"]: row["BODY[]"] for row in client.fetch("1:*", "(UID BODY.PEEK[])")}
+    wrong = [uid for uid in before if rows.get(uid) != before[uid]]
+    assert len(wrong) <= 2, f"{len(wrong)} of {len(before)} messages are not what they were"
+    client.logout()
+    return f"octet {offset}: {words.strip().splitlines()[0][:150]}"
+
+
+run()
