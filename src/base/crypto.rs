@@ -157,6 +157,17 @@ mod tests {
         assert_ne!(seal(&key, b"", b"x", &entropy), seal(&key, b"", b"x", &entropy));
     }
 
+    /// A counter would begin anew in a restored copy or after a restart, and repeat.
+    #[test]
+    fn the_nonce_is_all_of_it_drawn_from_entropy() {
+        let key = Key::random(&SeededEntropy::new(3));
+        for seed in 4..8 {
+            let drawn: [u8; NONCE_BYTES] = entropy::bytes(&SeededEntropy::new(seed));
+            let sealed = seal(&key, b"", b"x", &SeededEntropy::new(seed));
+            assert_eq!(sealed[..NONCE_BYTES], drawn);
+        }
+    }
+
     #[test]
     fn hmac_knows_rfc_4231_case_2_padded_to_our_key_length() {
         // RFC 4231 §4.3: a key shorter than the block is padded with zeros, so the padded key of

@@ -278,7 +278,7 @@ fn banner(facts: &Facts) {
     );
     println!("Read one:");
     println!(
-        "  curl --cacert {ca} --user '{}:{}' 'imaps://localhost:{}/INBOX;MAILINDEX=1'",
+        "  curl --cacert {ca} --user '{}:{}' 'imaps://localhost:{}/INBOX;MAILINDEX=*'",
         alice.address, alice.password, ports.imaps
     );
     println!("Look at the disk, which has nothing of it:");

@@ -9,6 +9,7 @@
 //! Every call into sled is inside `catch_unwind`; a database that fails is dropped and goes on being
 //! absent, which nobody but the next start notices.
 
+use crate::base::crypto;
 use crate::base::disk::{self, Disk};
 use crate::base::ids::AccountNumber;
 use crate::journal::{AccountHead, Position};
@@ -44,11 +45,12 @@ impl SledIndex {
     /// returned if it was closed cleanly; otherwise it is empty.
     pub fn open(root: &Path, disk: Arc<dyn Disk>) -> io::Result<(SledIndex, Option<Claim>)> {
         let path = root.join(INDEX_DIR);
-        let position = take_marker(&*disk)?;
+        let marker = take_marker(&*disk)?;
         let mut claim = None;
         let mut database = None;
-        if let Some(position) = position
+        if let Some((position, contents)) = marker
             && let Some((opened, heads)) = open_and_read(&path)
+            && digest(&heads) == contents
         {
             claim = Some((position, heads));
             database = Some(opened);
@@ -71,16 +73,15 @@ impl SledIndex {
     pub fn close(self, position: Position) -> io::Result<()> {
         let database = self.database.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let Some(database) = database else { return Ok(()) };
-        let flushed = guarded(move || {
+        let contents = guarded(move || {
+            let contents = digest(&read_all(&database).ok()?);
             let flushed = database.flush().is_ok();
             drop(database);
-            flushed.then_some(())
+            flushed.then_some(contents)
         });
-        if flushed.is_none() {
-            return Ok(());
-        }
+        let Some(contents) = contents else { return Ok(()) };
         sync_tree(&self.path)?;
-        disk::replace(&*self.disk, MARKER_PATH, &encode_marker(&position))
+        disk::replace(&*self.disk, MARKER_PATH, &encode_marker(&(position, contents)))
     }
 
     /// Calls into sled; a failure or a panic ends the index for this run.
@@ -123,7 +124,7 @@ impl std::fmt::Debug for SledIndex {
 }
 
 /// Reads the marker and removes it, durably: from now on the database may be in any state.
-fn take_marker(disk: &dyn Disk) -> io::Result<Option<Position>> {
+fn take_marker(disk: &dyn Disk) -> io::Result<Option<Marker>> {
     let marker = match disk::read_all(disk, MARKER_PATH, MARKER_BYTES_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other,
@@ -133,17 +134,28 @@ fn take_marker(disk: &dyn Disk) -> io::Result<Option<Position>> {
     Ok(marker.ok().and_then(|marker| decode_marker(&marker)))
 }
 
-fn encode_marker(position: &Position) -> Vec<u8> {
-    postcard::to_allocvec(&(MARKER_VERSION, position)).expect("plain integers always serialise")
+fn encode_marker(marker: &Marker) -> Vec<u8> {
+    postcard::to_allocvec(&(MARKER_VERSION, marker)).expect("plain integers always serialise")
 }
 
-fn decode_marker(marker: &[u8]) -> Option<Position> {
-    let (version, position): (u32, Position) = postcard::from_bytes(marker).ok()?;
-    (version == MARKER_VERSION).then_some(position)
+fn decode_marker(marker: &[u8]) -> Option<Marker> {
+    let (version, marker): (u32, Marker) = postcard::from_bytes(marker).ok()?;
+    (version == MARKER_VERSION).then_some(marker)
 }
+
+/// Where the journal was, and the digest of all rows: a database that was removed or exchanged since
+/// is not the one that was closed.
+type Marker = (Position, [u8; 32]);
 
 /// The version of the marker and of what the database holds.
-const MARKER_VERSION: u32 = 1;
+const MARKER_VERSION: u32 = 2;
+
+/// SHA-256 over all rows, in the order of the accounts.
+fn digest(heads: &[(AccountNumber, AccountHead)]) -> [u8; 32] {
+    let rows = heads.iter().map(|row| postcard::to_allocvec(row).unwrap_or_default());
+    let rows: Vec<Vec<u8>> = rows.collect();
+    crypto::sha256(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
 
 fn open_and_read(path: &Path) -> Option<(sled::Db, Vec<(AccountNumber, AccountHead)>)> {
     guarded(|| {
@@ -239,6 +251,19 @@ mod tests {
         let (index, claim) = SledIndex::open(&dir, disk).unwrap();
         assert_eq!(claim, None, "the marker is gone since the last open");
         assert_eq!(index.all(), []);
+        drop(index);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_database_that_went_away_after_a_clean_stop_is_not_believed() {
+        let (dir, disk) = scratch("gone");
+        let (index, _) = SledIndex::open(&dir, disk.clone()).unwrap();
+        index.put(AccountNumber(3), head(7));
+        index.close(position(9)).unwrap();
+        std::fs::remove_dir_all(dir.join(INDEX_DIR)).unwrap();
+        let (index, claim) = SledIndex::open(&dir, disk).unwrap();
+        assert_eq!(claim, None);
         drop(index);
         std::fs::remove_dir_all(dir).unwrap();
     }

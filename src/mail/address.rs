@@ -1,8 +1,8 @@
 //! Mail addresses as SMTP has them (RFC 5321 §4.1.2), in one canonical form.
 //!
-//! The local part is kept without the quotes and escapes that only its spelling needs, case kept; the
-//! domain in lower case, internationalised labels as A-labels (RFC 5890), or an address literal in
-//! brackets. Two spellings of one mailbox are therefore equal: `"a"@B.example` is `a@b.example`.
+//! The local part is kept without the quotes and escapes that only its spelling needs, case kept;
+//! the domain in lower case, internationalised labels as A-labels (RFC 5890), or an address literal
+//! in brackets. Two spellings of one mailbox are therefore equal: `"a"@B.example` is `a@b.example`.
 //! Nothing is ever re-routed on `%`, `!` or an `@` inside the local part.
 //!
 //! # Known gaps
@@ -334,7 +334,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_read_is_written_so_that_it_reads_alike(
-            local in "[a-zA-Z0-9.+%!@\" \\\\üß]{1,20}", domain in "[a-zA-Z0-9ü-]{1,10}(\\.[a-z]{2,5}){0,3}",
+            local in "[a-zA-Z0-9.+%!@\" \\\\üß]{1,20}",
+            domain in "[a-zA-Z0-9ü-]{1,10}(\\.[a-z]{2,5}){0,3}",
         ) {
             for text in [format!("{local}@{domain}"), format!("\"{local}\"@{domain}")] {
                 if let Ok(address) = text.parse::<Address>() {

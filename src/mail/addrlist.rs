@@ -36,7 +36,15 @@ struct Item {
     blank: bool,
     comment: Option<Vec<u8>>,
     domain: Option<Vec<u8>>,
-    angle: Option<(Vec<u8>, Vec<u8>, Option<Vec<u8>>)>,
+    angle: Option<Angle>,
+}
+
+/// What stands in angle brackets.
+#[derive(Default)]
+struct Angle {
+    local: Vec<u8>,
+    host: Vec<u8>,
+    route: Option<Vec<u8>>,
 }
 
 impl Reader<'_> {
@@ -108,8 +116,8 @@ impl Reader<'_> {
     }
 
     /// `[route:]local@domain>`, from behind the `<`.
-    fn angle(&mut self) -> (Vec<u8>, Vec<u8>, Option<Vec<u8>>) {
-        let (mut local, mut route) = (Vec::new(), None);
+    fn angle(&mut self) -> Angle {
+        let Angle { mut local, host, mut route } = Angle::default();
         while let Some(octet) = self.text.get(self.at).copied() {
             let rest = &self.text[self.at..];
             match octet {
@@ -133,7 +141,7 @@ impl Reader<'_> {
                     self.at += 1;
                     let host = self.domain();
                     self.at += usize::from(self.text.get(self.at) == Some(&b'>'));
-                    return (local, host, route);
+                    return Angle { local, host, route };
                 }
                 _ => {
                     local.extend(Some(octet).filter(|o| !b" \t\r\n\0".contains(o)));
@@ -141,7 +149,7 @@ impl Reader<'_> {
                 }
             }
         }
-        (local, Vec::new(), route)
+        Angle { local, host, route }
     }
 
     /// A domain, from behind the `@`, up to what ends a mailbox.
@@ -182,7 +190,7 @@ impl Item {
     fn finish(self) -> Option<EnvelopeAddress> {
         let named = |name: Vec<u8>| Some(name).filter(|name| !name.is_empty());
         let (name, mailbox, host, route) = match (self.angle, self.domain) {
-            (Some((local, host, route)), _) => {
+            (Some(Angle { local, host, route }), _) => {
                 (named(self.phrase).or(self.comment), local, host, route)
             }
             (None, Some(domain)) => (self.comment, self.local, domain, None),

@@ -7,8 +7,8 @@
 //! which is a prefix of another is not mistaken for it.
 //!
 //! What cannot be told apart is kept whole: a multipart without a usable boundary or without any
-//! part is shown as text/plain (RFC 2045 §5.2), what lies beyond the limits of [`super::limits`] and a
-//! nested message that is base64 or quoted-printable as application/octet-stream.
+//! part is shown as text/plain (RFC 2045 §5.2), what lies beyond the limits of [`super::limits`]
+//! and a nested message that is base64 or quoted-printable as application/octet-stream.
 //!
 //! # Known gaps
 //! Text behind a boundary on the delimiter's line is not accepted as transport padding.

@@ -4,8 +4,8 @@
 //! RFC 5322 §3.3 and §4.3 (obsolete zones and two-digit years), RFC 3501 §9 `date-time`.
 //!
 //! # Known gaps
-//! Fields in other forms (asctime, ISO 8601) are not dates to us; SENTBEFORE and its like then do not
-//! match such a message.
+//! Fields in other forms (asctime, ISO 8601) are not dates to us; SENTBEFORE and its like then do
+//! not match such a message.
 
 use crate::base::clock::UnixTime;
 
@@ -88,8 +88,8 @@ impl DateTime {
 
     /// Reads a Date field's body leniently; `None` if no date can be made of it.
     ///
-    /// The weekday is ignored, comments too; a missing zone counts as UTC, missing seconds as 0; two
-    /// and three digit years are RFC 5322 §4.3's.
+    /// The weekday is ignored, comments too; a missing zone counts as UTC, missing seconds as 0;
+    /// two and three digit years are RFC 5322 §4.3's.
     pub fn parse_rfc5322(text: &[u8]) -> Option<DateTime> {
         let text = without_comments(&text[..text.len().min(DATE_BYTES_MAX)]);
         let mut words = text.split([' ', '\t', '\r', '\n', ',']).filter(|word| !word.is_empty());
@@ -226,7 +226,7 @@ fn digits(text: &str, lengths: std::ops::RangeInclusive<usize>) -> Option<u16> {
 }
 
 fn days_in(year: u16, month: u8) -> u8 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
         2 if leap => 29,
         2 => 28,
@@ -329,7 +329,9 @@ mod tests {
         }
 
         #[test]
-        fn any_octets_are_a_date_or_not(text in any::<Vec<u8>>(), words in "[0-9A-Za-z:+, -]{0,40}") {
+        fn any_octets_are_a_date_or_not(
+            text in any::<Vec<u8>>(), words in "[0-9A-Za-z:+, -]{0,40}",
+        ) {
             for text in [&text[..], words.as_bytes()] {
                 for date in [DateTime::parse_rfc5322(text), DateTime::parse_imap(text)] {
                     prop_assert!(date.is_none_or(|d| DateTime::from_unix(d.unix(), 0).year > 0));

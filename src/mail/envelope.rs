@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The envelope. `None` means that the field is absent; `Some` of nothing that it is empty.
 ///
-/// RFC 3501 §7.4.2: where Sender or Reply-To is absent or empty, the server shows From in its place;
-/// [`Envelope::sender_shown`] and [`Envelope::reply_to_shown`] do, the fields here do not.
+/// RFC 3501 §7.4.2: where Sender or Reply-To is absent or empty, the server shows From in its
+/// place; [`Envelope::sender_shown`] and [`Envelope::reply_to_shown`] do, the fields here do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The Date field.
@@ -45,7 +45,8 @@ impl Envelope {
     }
 }
 
-/// One address structure. Groups are told by absent parts, as RFC 3501 §7.4.2 has it: a start has no
+/// One address structure. Groups are told by absent parts, as RFC 3501 §7.4.2 has it: a start has
+/// no
 /// `host` and the group's name in `mailbox`, an end has neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvelopeAddress {

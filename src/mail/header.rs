@@ -1,12 +1,13 @@
 //! Header blocks: iterate over fields, select some, unfold, write new ones that cannot be split.
 //!
 //! A block is what stands in front of the first empty line. Lines end in LF, with or without CR
-//! before it (mail that came by SMTP has CRLF only; APPEND may bring bare LF). A line that is neither
-//! a field nor a continuation ends the block although no empty line was seen: its text is body. One
-//! mbox `From ` line in front is stepped over.
+//! before it (mail that came by SMTP has CRLF only; APPEND may bring bare LF). A line that is
+//! neither a field nor a continuation ends the block although no empty line was seen: its text is
+//! body. One mbox `From ` line in front is stepped over.
 //!
 //! # Standards
-//! RFC 5322 §2.2 and §3.6.8 (fields), §4.5 (white space before the colon), RFC 2047 (encoded words).
+//! RFC 5322 §2.2 and §3.6.8 (fields), §4.5 (white space before the colon), RFC 2047 (encoded
+//! words).
 
 use super::limits::HEADER_INTERPRETED_BYTES_MAX;
 
@@ -58,8 +59,8 @@ pub fn header_bytes(message: &[u8]) -> usize {
     at
 }
 
-/// RFC 3501 §6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT: the fields whose name is (with `not`: is not)
-/// among `names`, as written, and the empty line that ends a header.
+/// RFC 3501 §6.4.5, HEADER.FIELDS and HEADER.FIELDS.NOT: the fields whose name is (with `not`: is
+/// not) among `names`, as written, and the empty line that ends a header.
 pub fn select<N: AsRef<[u8]>>(block: &[u8], names: &[N], not: bool) -> Vec<u8> {
     let mut out = Vec::new();
     for field in fields(block) {

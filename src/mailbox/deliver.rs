@@ -1,13 +1,13 @@
 //! Taking mail in: analyse once, seal to each recipient, one batch, and only then "yes".
 //!
-//! No key is near: an account's file gives the one subkey that its mail is sealed to. If that file is
-//! not what it should be, the mail is deferred for all its recipients and an alarm is raised; it is
-//! never stored plain and never dropped.
+//! No key is near: an account's file gives the one subkey that its mail is sealed to. If that file
+//! is not what it should be, the mail is deferred for all its recipients and an alarm is raised; it
+//! is never stored plain and never dropped.
 
 use super::core::{Core, Died};
 use super::directory::{Account, Found};
 use super::events::MailboxEvent;
-use super::task::Why;
+use super::life::Why;
 use crate::base::ids::AccountNumber;
 use crate::journal::{AppendError, Entry};
 use crate::mail::{self, Address, Analysis};

@@ -1,13 +1,14 @@
-//! The accounts as the role looks them up: address to number, number to verified file and sealing key.
+//! The accounts as the role looks them up: address to number, number to verified file and sealing
+//! key.
 //!
 //! Look-ups never wait for the disk: they read a table that each change replaces after the file is
 //! durable. Changes go one at a time, on a thread that may block.
 //!
 //! # What it trusts
-//! A file only under its MAC. Before mail is sealed to an account, the file on the disk must still be
-//! the one that is in memory (by inode and birth): one that somebody put in its place is read again,
-//! and unless it is authentic and no other than the one in memory, the account is *suspect*: its mail
-//! is deferred and an alarm is raised until the server is started with the right file.
+//! A file only under its MAC. Before mail is sealed to an account, the file on the disk must still
+//! be the one that is in memory (by inode and birth): one that somebody put in its place is read
+//! again, and unless it is authentic and no other than the one in memory, the account is *suspect*:
+//! its mail is deferred and an alarm is raised until the server is started with the right file.
 //!
 //! # Known gaps
 //! A file that is overwritten in place is noticed at the next start, not before; until then the

@@ -1,8 +1,8 @@
 //! What a session holds of an unlocked account: views to read, a way to change, messages to open.
 //!
-//! A handle is made only by a login whose own credential opened a slot (the vault's witness is asked
-//! for when it attaches to the account's task). Clones belong to the same session: they share its
-//! cache of opened bodies, and the account counts them as one visitor.
+//! A handle is made only by a login whose own credential opened a slot (the vault's witness is
+//! asked for when it attaches to the account's task). Clones belong to the same session: they share
+//! its cache of opened bodies, and the account counts them as one visitor.
 //!
 //! # Reading
 //! [`AccountHandle::catalog`] and [`AccountHandle::view`] give immutable snapshots, at no cost.
@@ -16,13 +16,14 @@
 //! do that for a single row.
 //!
 //! # When the account locks
-//! Everything answers [`Locked`] from that moment. The driver says BYE at the next point between two
-//! responses and drops its handle, its views and its bodies: only then are the rows' keys gone too.
+//! Everything answers [`Locked`] from that moment. The driver says BYE at the next point between
+//! two responses and drops its handle, its views and its bodies: only then are the rows' keys gone
+//! too.
 
 use super::board::{Version, Visit};
 use super::cache::BodyCache;
 use super::core::Core;
-use super::task::{Request, Resident, Shown};
+use super::resident::{Request, Resident, Shown};
 use crate::account::{
     Catalog, Command, FlagNames, MailboxId, MailboxView, OpenFailure, Opener, Outcome, Refusal, Row,
 };
@@ -34,6 +35,7 @@ use crate::mail;
 use crate::store::{self, ArrivalRecord, Destination, SealedArrival};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// A session's hold on an unlocked account.
@@ -119,6 +121,18 @@ impl AccountHandle {
         self.0.visit.changes()
     }
 
+    /// Waits until what has arrived is in the views, or the first batch of it if there is more, or
+    /// the account locks; at most `limit`. A client that looks once and goes away (a script, a
+    /// synchroniser) would else miss what came before it logged in.
+    pub async fn settled(&self, limit: Duration) {
+        let mut changes = self.changes();
+        tokio::select! {
+            () = self.0.resident.next_batch() => {}
+            _ = changes.wait_for(|version| version.locked) => {}
+            () = tokio::time::sleep(limit) => {}
+        }
+    }
+
     /// Makes a change. It is durable, and in the published views, when this returns. If the future
     /// is dropped, the change may be made all the same.
     pub async fn apply(&self, command: Command) -> Result<Outcome, ApplyError> {
@@ -128,7 +142,8 @@ impl AccountHandle {
     }
 
     /// Seals a message and files it. It is durable, and in the published views, when this returns.
-    /// Ask [`Catalog::by_name`] first, so that a literal is not read for a mailbox that is not there.
+    /// Ask [`Catalog::by_name`] first, so that a literal is not read for a mailbox that is not
+    /// there.
     pub async fn append(&self, append: Append) -> Result<Outcome, ApplyError> {
         let Append { mailbox, flags, received, message } = append;
         let received = received.unwrap_or_else(|| self.0.core.clock.now());
@@ -170,9 +185,9 @@ impl AccountHandle {
         Ok(card.complete(self.body_now(row)?.expose()))
     }
 
-    /// The octets of a message, verified as a whole before the first one is given out. Kept for this
-    /// session up to its byte budget, so that a large body that is fetched in pieces is opened once.
-    /// May block.
+    /// The octets of a message, verified as a whole before the first one is given out. Kept for
+    /// this session up to its byte budget, so that a large body that is fetched in pieces is opened
+    /// once. May block.
     pub fn body_now(&self, row: &Row) -> Result<Arc<SecretBytes>, ReadError> {
         // The opener comes first: a locked account gives nothing out, also what is kept.
         let opener = self.opener()?;

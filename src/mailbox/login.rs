@@ -1,17 +1,19 @@
 //! Who somebody is, and whether his credential opens the mail.
 //!
-//! The order is that of cost: a credential that this very unlock has seen before is known by an HMAC;
-//! generated secrets need no slow key derivation; a chosen password waits for its turn in the queue.
-//! An unknown user takes the same way as a wrong password, at the same cost and with the same words.
+//! The order is that of cost: a credential that this very unlock has seen before is known by an
+//! HMAC; generated secrets need no slow key derivation; a chosen password waits for its turn in the
+//! queue. An unknown user takes the same way as a wrong password, at the same cost and with the
+//! same words.
 //!
 //! `lock` is sticky: while it stands in the account's file, the vault checks a credential without
-//! opening anything. A credential attaches to an unlocked account only if it opened a slot itself, or
-//! if the owner's `unlock` admitted login-only credentials.
+//! opening anything. A credential attaches to an unlocked account only if it opened a slot itself,
+//! or if the owner's `unlock` admitted login-only credentials.
 
 use super::core::{Core, blocking};
 use super::directory::{Account, Found};
 use super::events::MailboxEvent;
-use super::task::{Resident, Why};
+use super::life::Why;
+use super::resident::Resident;
 use crate::base::secret::SecretBytes;
 use crate::seams::{AuthRequest, PASSWORD_BYTES_MAX, USER_BYTES_MAX};
 use crate::vault::{self, Credential, Opened, Purpose, Refusal, SlotKind, Verified};

@@ -1,4 +1,5 @@
-//! What the administrator can set about the mailbox role. `config` makes it; units are in the names.
+//! What the administrator can set about the mailbox role. `config` makes it; units are in the
+//! names.
 
 use crate::vault::KdfLimits;
 use std::time::Duration;

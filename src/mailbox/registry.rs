@@ -1,12 +1,14 @@
 //! Which accounts are unlocked: at most one task per account, and one unlock under way.
 //!
-//! The first login that opened a slot starts the account's task; logins that come while it loads wait
-//! for it and attach to the same one. Nobody attaches without the proof that his own credential was
-//! right: [`Registry::get_or_start`] takes the vault's witness.
+//! The first login that opened a slot starts the account's task; logins that come while it loads
+//! wait for it and attach to the same one. Nobody attaches without the proof that his own
+//! credential was right: [`Registry::get_or_start`] takes the vault's witness.
 
 use super::core::Core;
 use super::events::MailboxEvent;
-use super::task::{self, Resident, Why};
+use super::life::Why;
+use super::resident::Resident;
+use super::task;
 use crate::base::ids::AccountNumber;
 use crate::vault::{SlotAuthority, Unlocked};
 use std::collections::HashMap;

@@ -6,10 +6,10 @@ use super::deliver;
 use super::directory::Directory;
 use super::handle::AccountHandle;
 use super::kdf::Kdf;
+use super::life::Why;
 use super::login::{self, Denied};
 use super::options::Options;
 use super::registry::Registry;
-use super::task::Why;
 use crate::base::BoxFuture;
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -89,9 +89,9 @@ impl Mailboxes {
         })))
     }
 
-    /// Logs in to read mail. Unlike [`Authenticate::login`], an open slot's keys stay in memory while
-    /// the handle (or another session's) lives, the grace time after it, and at most the absolute
-    /// limit. Answers before what has arrived meanwhile is folded.
+    /// Logs in to read mail. Unlike [`Authenticate::login`], an open slot's keys stay in memory
+    /// while the handle (or another session's) lives, the grace time after it, and at most the
+    /// absolute limit. Answers before what has arrived meanwhile is folded.
     pub async fn login_to_read(&self, request: AuthRequest) -> Login {
         let core = &self.0;
         let admitted = match login::check(core, request, Purpose::Read).await {
@@ -199,8 +199,8 @@ impl Mailboxes {
         admin::unlock(&self.0, address, credential, hours).await
     }
 
-    /// Locks an account at once and until [`Mailboxes::unlock`]: sessions are told BYE, keys zeroed,
-    /// and no login opens a slot. Needs no credential.
+    /// Locks an account at once and until [`Mailboxes::unlock`]: sessions are told BYE, keys
+    /// zeroed, and no login opens a slot. Needs no credential.
     pub async fn lock(&self, address: &str) -> Result<(), AdminError> {
         admin::lock(&self.0, address).await
     }

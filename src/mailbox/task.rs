@@ -1,31 +1,28 @@
 //! The task of one unlocked account: the only one that changes it, one thing at a time.
 //!
-//! plan, submit, wait until durable, commit, publish, answer: in this order, for commands, folds and
-//! upkeep alike. Opening what arrived (the expensive half of a fold) runs beside the commands; giving
-//! it its UIDs takes its turn among them.
+//! plan, submit, wait until durable, commit, publish, answer: in this order, for commands, folds
+//! and upkeep alike. Opening what arrived (the expensive half of a fold) runs beside the commands;
+//! giving it its UIDs takes its turn among them.
 //!
 //! The task ends by command, after the grace time without a session, at the absolute limit, or when
-//! its machine fails. With it goes what it holds: the machine, the witness, the published views, the
-//! cached bodies. What sessions still hold (views, bodies in flight) goes when they notice.
+//! its machine fails. With it goes what it holds: the machine, the witness, the published views,
+//! the cached bodies. What sessions still hold (views, bodies in flight) goes when they notice.
 
-use super::board::{Board, Visit};
-use super::cache::BodyCache;
 use super::core::{Core, Died, blocking};
 use super::events::MailboxEvent;
 use super::handle::ApplyError;
+use super::life::{Life, Limit, Why};
+use super::resident::{Request, Resident, Shown};
 use crate::account::{
-    Catalog, Command, FOLD_BATCH_MAX, Folded, Loaded, Machine, MailboxId, MailboxView, Opened,
-    Opener, Outcome, Planned,
+    Command, FOLD_BATCH_MAX, Folded, Loaded, Machine, Opened, Opener, Outcome, Planned,
 };
 use crate::base::ids::AccountNumber;
-use crate::journal::{Address, AppendError};
+use crate::journal::AppendError;
 use crate::store::AccountsError;
 use crate::vault::{Denied, IndexRekey, SlotAuthority, Unlocked};
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -38,123 +35,6 @@ const UPKEEP_STEPS_MAX: usize = 100_000;
 
 /// How long the task waits before it tries again what the disk refused.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// Why an account was locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// By the verb `lock`, or because its slots were changed.
-    Command,
-    /// The last session has been gone for the grace time.
-    Grace,
-    /// The absolute limit.
-    Limit,
-    /// The account's file is not what it should be.
-    Suspect,
-    /// The server stops.
-    Shutdown,
-    /// The account's machine failed.
-    Failure,
-}
-
-impl Why {
-    /// For the log.
-    pub fn word(self) -> &'static str {
-        match self {
-            Why::Command => "command",
-            Why::Grace => "grace",
-            Why::Limit => "limit",
-            Why::Suspect => "suspect",
-            Why::Shutdown => "shutdown",
-            Why::Failure => "failure",
-        }
-    }
-}
-
-/// What sessions see of the account, all of it durable.
-#[derive(Clone)]
-pub struct Shown {
-    /// The mailboxes.
-    pub catalog: Arc<Catalog>,
-    /// Their messages.
-    pub views: Arc<BTreeMap<MailboxId, Arc<MailboxView>>>,
-    /// What opens messages.
-    pub opener: Opener,
-}
-
-/// What is asked of the task.
-pub enum Request {
-    /// A change.
-    Apply(Command, oneshot::Sender<Result<Outcome, ApplyError>>),
-    /// To claim messages as recent.
-    ClaimRecent(MailboxId, oneshot::Sender<Range<u32>>),
-}
-
-/// How long the account stays unlocked.
-#[derive(Clone, Copy)]
-struct Limit {
-    until: Instant,
-    /// Whether it stays without sessions too.
-    held: bool,
-}
-
-type SessionCache = Mutex<BodyCache<Address>>;
-
-/// An unlocked account as the rest of the role sees it.
-pub struct Resident {
-    account: AccountNumber,
-    board: Arc<Board<Shown>>,
-    requests: mpsc::Sender<Request>,
-    nudge: Notify,
-    limit: watch::Sender<Limit>,
-    unlocked: Mutex<Option<Unlocked>>,
-    caches: Mutex<Vec<Weak<SessionCache>>>,
-}
-
-impl Resident {
-    /// Whose.
-    pub fn account(&self) -> AccountNumber {
-        self.account
-    }
-
-    /// The witness of this unlock; `None` once it is over.
-    pub fn unlocked(&self) -> Option<Unlocked> {
-        self.unlocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Says that something has arrived.
-    pub fn nudge(&self) {
-        self.nudge.notify_one();
-    }
-
-    /// Where requests go.
-    pub fn requests(&self) -> &mpsc::Sender<Request> {
-        &self.requests
-    }
-
-    /// Counts a session in, and gives it its cache, which is emptied when the account locks.
-    pub fn seat(&self, cache_bytes_max: u64) -> (Visit<Shown>, Arc<SessionCache>) {
-        let cache = Arc::new(Mutex::new(BodyCache::new(cache_bytes_max)));
-        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
-        caches.retain(|cache| cache.strong_count() > 0);
-        caches.push(Arc::downgrade(&cache));
-        (self.board.visit(), cache)
-    }
-
-    /// Keeps the account unlocked until then, sessions or not.
-    pub fn hold(&self, until: Instant) {
-        self.limit.send_replace(Limit { until, held: true });
-    }
-
-    /// Takes away what opens anything.
-    pub fn lock(&self) {
-        self.unlocked.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.board.lock();
-        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
-        for cache in caches.drain(..).filter_map(|cache| cache.upgrade()) {
-            cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
-    }
-}
 
 /// The task's own state.
 pub struct Task {
@@ -181,13 +61,13 @@ pub async fn load(core: &Arc<Core>, unlocked: Unlocked, authority: SlotAuthority
     if !damage.is_empty() {
         core.events.emit(&MailboxEvent::AccountDamaged { account, places: damage.len() as u64 });
     }
-    let mut task = Task::new(core.clone(), account, unlocked, machine);
+    let mut task = Task::new(core.clone(), unlocked, machine);
     if task.settle().await.is_err() && task.machine.as_ref()?.catalog().mailboxes().is_empty() {
         return None;
     }
     task.renew(authority).await.ok()?;
     let shown = task.shown()?;
-    task.resident.board.publish(shown);
+    task.resident.publish(shown);
     Some(task)
 }
 
@@ -200,19 +80,11 @@ enum Wake {
 }
 
 impl Task {
-    fn new(core: Arc<Core>, account: AccountNumber, unlocked: Unlocked, machine: Machine) -> Task {
+    fn new(core: Arc<Core>, unlocked: Unlocked, machine: Machine) -> Task {
         let (sender, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
         let limit = Limit { until: Instant::now() + core.options.unlock_max, held: false };
         let opener = Opener::new(unlocked.clone(), core.log.reader().clone());
-        let resident = Arc::new(Resident {
-            account,
-            board: Board::new(shown(&machine, opener)),
-            requests: sender,
-            nudge: Notify::new(),
-            limit: watch::Sender::new(limit),
-            unlocked: Mutex::new(Some(unlocked)),
-            caches: Mutex::default(),
-        });
+        let resident = Resident::new(unlocked, shown(&machine, opener), limit, sender);
         Task {
             core,
             resident,
@@ -241,7 +113,7 @@ impl Task {
                 wake = self.wake() => wake,
             };
             if self.serve(wake).await.is_err() {
-                let account = self.resident.account;
+                let account = self.resident.account();
                 self.core.events.emit(&MailboxEvent::AccountFailed { account, what: "task" });
                 return Why::Failure;
             }
@@ -256,7 +128,7 @@ impl Task {
         tokio::select! {
             request = self.requests.recv() => Wake::Request(request),
             opened = finished(&mut self.opening), if self.opening.is_some() => Wake::Opened(opened),
-            () = resident.nudge.notified() => Wake::Nudge,
+            () = resident.nudged() => Wake::Nudge,
             () = due(retry_at), if has_work => Wake::Work,
         }
     }
@@ -348,7 +220,7 @@ impl Task {
                 self.retry_at = Some(Instant::now() + RETRY);
             }
             Ok(Outcome::Folded(folded)) => {
-                let (account, messages) = (self.resident.account, folded.messages.into());
+                let (account, messages) = (self.resident.account(), folded.messages.into());
                 self.core.events.emit(&MailboxEvent::Folded {
                     account,
                     messages,
@@ -389,7 +261,7 @@ impl Task {
     /// Uses the credential of this very login for what the account's own file needs: keys of epochs
     /// to come, and a new index key after an expunge. What fails is tried at the next unlock.
     async fn renew(&mut self, authority: SlotAuthority) -> Result<(), Died> {
-        let (core, account) = (self.core.clone(), self.resident.account);
+        let (core, account) = (self.core.clone(), self.resident.account());
         let Some(unlocked) = self.resident.unlocked() else { return Ok(()) };
         let previous = unlocked.previous_index_key().is_some();
         // A new index key comes with a new witness, which would not know that the owner's `unlock`
@@ -406,8 +278,7 @@ impl Task {
         match renewed {
             Ok(Some((unlocked, rekey))) => {
                 self.machine()?.adopt(unlocked.clone());
-                *self.resident.unlocked.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(unlocked);
+                self.resident.adopt(unlocked);
                 self.index_rekey = Some(rekey);
                 self.upkeep_due = true;
             }
@@ -423,7 +294,7 @@ impl Task {
     async fn end_index_rekey(&mut self) -> Result<(), Died> {
         let unused = self.machine()?.previous_index_key_is_unused();
         let Some(rekey) = self.index_rekey.take_if(|_| unused) else { return Ok(()) };
-        let (core, account) = (self.core.clone(), self.resident.account);
+        let (core, account) = (self.core.clone(), self.resident.account());
         let ended = blocking(move || {
             core.directory.change(account, |file| {
                 Ok::<_, NotRenewed>((Some(rekey.end(file, &*core.entropy)?), ()))
@@ -437,7 +308,7 @@ impl Task {
     }
 
     fn publish(&self) -> Result<(), Died> {
-        self.resident.board.publish(self.shown().ok_or(Died)?);
+        self.resident.publish(self.shown().ok_or(Died)?);
         Ok(())
     }
 
@@ -528,57 +399,6 @@ async fn finished(opening: &mut Option<JoinHandle<Option<Opened>>>) -> Option<Op
 async fn due(retry_at: Option<Instant>) {
     if let Some(at) = retry_at {
         tokio::time::sleep_until(at).await;
-    }
-}
-
-/// When the account is to be locked.
-struct Life {
-    stop: watch::Receiver<Option<Why>>,
-    limit: watch::Receiver<Limit>,
-    visitors: watch::Receiver<usize>,
-    /// Since when no session has been there.
-    empty_since: Option<Instant>,
-    grace: Duration,
-}
-
-impl Life {
-    fn new(resident: &Resident, stop: watch::Receiver<Option<Why>>, grace: Duration) -> Life {
-        Life {
-            stop,
-            limit: resident.limit.subscribe(),
-            visitors: resident.board.visitors(),
-            empty_since: None,
-            grace,
-        }
-    }
-
-    /// Waits until the account is to be locked. May be dropped and called again.
-    async fn over(&mut self) -> Why {
-        loop {
-            if let Some(why) = *self.stop.borrow_and_update() {
-                return why;
-            }
-            let (deadline, why) = self.deadline();
-            tokio::select! {
-                _ = self.stop.changed() => {}
-                _ = self.limit.changed() => {}
-                _ = self.visitors.changed() => {}
-                () = tokio::time::sleep_until(deadline) => return why,
-            }
-        }
-    }
-
-    fn deadline(&mut self) -> (Instant, Why) {
-        let limit = *self.limit.borrow_and_update();
-        if *self.visitors.borrow_and_update() > 0 {
-            self.empty_since = None;
-            return (limit.until, Why::Limit);
-        }
-        let since = *self.empty_since.get_or_insert_with(Instant::now);
-        match since + self.grace {
-            grace_ends if !limit.held && grace_ends < limit.until => (grace_ends, Why::Grace),
-            _ => (limit.until, Why::Limit),
-        }
     }
 }
 

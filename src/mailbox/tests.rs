@@ -1,6 +1,8 @@
 //! The role as a whole: from delivery to what a session sees, and who may see it.
 
-use super::house::{House, PASSWORD, inbox, inbox_of, message, options, secret, subjects};
+pub(crate) mod house;
+
+use self::house::{House, PASSWORD, inbox, inbox_of, message, options, secret, subjects};
 use super::{AccountHandle, AdminError, Append, ApplyError, Login, Options, ReadError, State};
 use crate::account::{Command, FlagMode, FlagNames, Flags, Outcome, UidSet};
 use crate::base::disk::Disk;
@@ -424,7 +426,7 @@ async fn nothing_is_published_before_it_is_durable() {
                 detail: None,
             }],
             message: message("held back"),
-            received: super::house::START,
+            received: house::START,
             role: crate::seams::Role::Inbox,
         };
         async move { crate::seams::Deliver::deliver(&mailboxes, delivery).await }

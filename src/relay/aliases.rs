@@ -39,8 +39,8 @@ pub struct AliasError {
 }
 
 impl Aliases {
-    /// Reads the text of an alias file. `local_domains` (canonical) completes names; the first is the
-    /// default.
+    /// Reads the text of an alias file. `local_domains` (canonical) completes names; the first is
+    /// the default.
     pub fn parse(text: &str, local_domains: &[String]) -> Result<Aliases, AliasError> {
         let mut aliases = Aliases::default();
         let default_domain = local_domains.first().map_or("localhost", String::as_str);
@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn a_file_is_read() {
         let aliases = parse(
-            "# the staff\nPostmaster: alice\nsales: alice, \"b c\"@x.example,\n  # comment\n\tcarol\n\n\
+            "# the staff\nPostmaster: alice\nsales: alice, \"b c\"@x.example,\n  # comment\n\
+             \tcarol\n\n\
              info@Also.example: bob\n",
         )
         .unwrap();

@@ -1,7 +1,8 @@
 //! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465).
 //!
 //! A [`Receiver`] is shared by all connections of the process; the server accepts connections and
-//! calls [`Receiver::serve`] for each. What the role knows of the world are streams and the traits of
+//! calls [`Receiver::serve`] for each. What the role knows of the world are streams and the traits
+//! of
 //! `seams`: no socket, no file, no other role. It holds no key and stores nothing: a message is in
 //! memory, within a budget, until the mailbox role says that every copy is durable; then the client
 //! hears 250.

@@ -52,9 +52,9 @@ impl Receiver {
         *place = Arc::new(options);
     }
 
-    /// Serves one connection until it ends. When `draining` becomes true, a session is ended with 421
-    /// at once; one in the midst of a message may finish it. Dropping the future ends the session at
-    /// any point without a false 250.
+    /// Serves one connection until it ends. When `draining` becomes true, a session is ended with
+    /// 421 at once; one in the midst of a message may finish it. Dropping the future ends the
+    /// session at any point without a false 250.
     pub async fn serve(&self, connection: Connection, draining: watch::Receiver<bool>) {
         let options = self.options.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let Connection { stream, peer, listener } = connection;
@@ -327,8 +327,8 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// A message that grows beyond its reservation reserves more, or is refused at its end; one that
-    /// has ended gives back what it held.
+    /// A message that grows beyond its reservation reserves more, or is refused at its end; one
+    /// that has ended gives back what it held.
     fn reserve_more(&mut self) {
         if self.session.waiting() != Waiting::Data {
             self.message = None;

@@ -1,7 +1,7 @@
 //! Who gets the mail for a recipient: aliases, the recipient delimiter, postmaster.
 //!
-//! All is decided at RCPT: what is accepted there can be delivered, so that no report has to be sent
-//! to a sender who may be forged (backscatter).
+//! All is decided at RCPT: what is accepted there can be delivered, so that no report has to be
+//! sent to a sender who may be forged (backscatter).
 
 use std::collections::{BTreeSet, VecDeque};
 

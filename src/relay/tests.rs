@@ -115,7 +115,8 @@ struct Site {
     budget: ByteBudget,
 }
 
-const ALIASES: &str = "sales: alice, bob\nteam: sales+x, alice\nloop: pool\npool: loop\nhalf: alice, nobody\n\
+const ALIASES: &str = "sales: alice, bob\nteam: sales+x, alice\nloop: pool\npool: loop\n\
+    half: alice, nobody\n\
     away: x@elsewhere.example\nalice: alice, bob\nmany: full, alice\n";
 
 fn options() -> Options {

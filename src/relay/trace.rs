@@ -125,7 +125,8 @@ mod tests {
         });
         assert_eq!(
             text,
-            "Return-Path: <a@b.example>\r\nReceived: by mx.ours.example with ESMTPSA (TLSv1.3 X)\r\n\t\
+            "Return-Path: <a@b.example>\r\n\
+             Received: by mx.ours.example with ESMTPSA (TLSv1.3 X)\r\n\t\
              id 0011\r\n\tfor <a@b.example>;\r\n\tFri, 21 Nov 1997 15:55:06 +0000\r\n"
         );
         assert!(!text.contains("client.example"));

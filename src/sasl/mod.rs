@@ -2,10 +2,11 @@
 //!
 //! A protocol starts an [`Exchange`] by the mechanism's name, feeds it each response and sends each
 //! challenge until the exchange ends in a claim or a refusal. This room knows no account and checks
-//! no password: a [`PasswordClaim`] is what somebody says, and the mailbox role judges it. It is never
-//! printed and zeroed when dropped.
+//! no password: a [`PasswordClaim`] is what somebody says, and the mailbox role judges it. It is
+//! never printed and zeroed when dropped.
 //!
-//! [`line`] has what both protocols share around the octets: base64, the empty response, the cancel.
+//! [`line`] has what both protocols share around the octets: base64, the empty response, the
+//! cancel.
 //!
 //! # Standards
 //! RFC 4422 (SASL), RFC 4616 (PLAIN), RFC 4954 §4 and RFC 9051 §6.2.2 (base64 lines), RFC 4954 §4.9

@@ -6,8 +6,8 @@ use crate::base::secret::SecretBytes;
 use crate::mail::Address;
 use std::net::IpAddr;
 
-/// The longest user name that is looked at, in octets: a mailbox (RFC 5321 §4.5.3.1.1 and §4.5.3.1.2)
-/// in the longest UTF-8 that still makes sense. Longer ones are refused at once.
+/// The longest user name that is looked at, in octets: a mailbox (RFC 5321 §4.5.3.1.1 and
+/// §4.5.3.1.2) in the longest UTF-8 that still makes sense. Longer ones are refused at once.
 pub const USER_BYTES_MAX: usize = 1024;
 
 /// The longest password that is looked at, in octets. Longer ones are refused at once.

@@ -1,8 +1,8 @@
 //! The end of a message: where it is, and the octets before it with the stuffed dots taken out.
 //!
 //! Only CRLF.CRLF ends a message (RFC 5321 §4.1.1.4). Octets are looked at once and copied in runs
-//! that span lines; what a split of the stream leaves undecided (a CR, a dot) is a state, so that any
-//! split gives the same result.
+//! that span lines; what a split of the stream leaves undecided (a CR, a dot) is a state, so that
+//! any split gives the same result.
 
 /// Reads the octets behind DATA.
 #[derive(Debug)]

@@ -10,6 +10,9 @@ use super::session::{
 use super::{BareNewlines, ListenerKind};
 use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, SaslError, Step};
 
+/// Octets that are set aside for a message because SIZE declared them; the rest as they come.
+const RESERVE_BYTES_MAX: u64 = 64 * 1024;
+
 /// What the driver says of a [`crate::sasl::PasswordClaim`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthAnswer {
@@ -77,6 +80,8 @@ impl<R> Session<R> {
         let Some(mut transaction) = self.transaction.take() else { return };
         let prefix_bytes = prefix.len();
         transaction.message = prefix;
+        let declared = transaction.declared_bytes.map_or(0, |bytes| bytes.min(RESERVE_BYTES_MAX));
+        transaction.message.reserve(declared as usize);
         let normalise = self.options.bare_newlines == BareNewlines::Normalise;
         let unstuffer = Unstuffer::new(normalise);
         let receiving = Receiving { transaction, unstuffer, prefix_bytes, fault: None };

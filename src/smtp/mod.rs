@@ -2,17 +2,19 @@
 //!
 //! A driver feeds a [`Session`] what it reads and sends what the session has to say. Where the
 //! session cannot decide by itself (is this recipient ours? is this password right? may the message
-//! come? was it stored?) it hands out an [`Event`] and stands still until it is answered by a method.
+//! come? was it stored?) it hands out an [`Event`] and stands still until it is answered by a
+//! method.
 //!
 //! What a client sends is not believed. A message ends at CRLF.CRLF and nowhere else; a CR or LF
-//! alone is refused, because another server may take it for a line end and ours not (or the other way
-//! round), and then two servers see different messages. What was sent in clear behind STARTTLS ends
-//! the session. Everything is bounded by [`limits`] and [`Options`].
+//! alone is refused, because another server may take it for a line end and ours not (or the other
+//! way round), and then two servers see different messages. What was sent in clear behind STARTTLS
+//! ends the session. Everything is bounded by [`limits`] and [`Options`].
 //!
 //! # Standards
 //! RFC 5321, RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 2034 and RFC 3463
-//! (enhanced codes), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6409 (submission), RFC 8314 (implicit
-//! TLS). The parameters of RFC 3461 (DSN) are read and kept but the extension is not announced.
+//! (enhanced codes), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6409 (submission), RFC 8314
+//! (implicit TLS). The parameters of RFC 3461 (DSN) are read and kept but the extension is not
+//! announced.
 //!
 //! # Known gaps
 //! SMTPUTF8 (RFC 6531) and CHUNKING (RFC 3030) are not announced; [`Body`] and [`Transaction`] have

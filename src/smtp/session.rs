@@ -217,8 +217,8 @@ impl<R> Session<R> {
         self.end(reply, Ending::Refused);
     }
 
-    /// Takes what was read. Feed again only after [`Session::next_event`] gave `None` and nothing is
-    /// asked: that bounds what is held.
+    /// Takes what was read. Feed again only after [`Session::next_event`] gave `None` and nothing
+    /// is asked: that bounds what is held.
     pub fn feed(&mut self, input: &[u8]) {
         self.session_bytes = self.session_bytes.saturating_add(input.len() as u64);
         match self.state {
@@ -302,8 +302,8 @@ impl<R> Session<R> {
         self.end(replies::IDLE_TOO_LONG, Ending::Idle);
     }
 
-    /// The server is being stopped: a session that is not in the midst of a message ends now, another
-    /// behind that message. RFC 5321 §3.8: 421 may come at any time.
+    /// The server is being stopped: a session that is not in the midst of a message ends now,
+    /// another behind that message. RFC 5321 §3.8: 421 may come at any time.
     pub fn drain(&mut self) {
         self.draining = true;
         if self.waiting() == Waiting::Command && self.event.is_none() {

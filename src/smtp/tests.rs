@@ -459,10 +459,10 @@ fn a_listener_for_old_devices_normalises() {
     assert_eq!(wire.accepted[0].2, b"a\r\nb\r\n.\r\nc\r\n");
 }
 
-/// CVE-2023-51764 and its kin: what stands around a dot, in every combination of five out of LF, CR,
-/// CRLF and NUL with the dot at every place, and a second message behind it. Either the first message
-/// ended by CRLF.CRLF in a clean text, or there is no message at all; never is there a second one
-/// that the sender did not send.
+/// CVE-2023-51764 and its kin: what stands around a dot, in every combination of five out of LF,
+/// CR, CRLF and NUL with the dot at every place, and a second message behind it. Either the first
+/// message ended by CRLF.CRLF in a clean text, or there is no message at all; never is there a
+/// second one that the sender did not send.
 #[test]
 fn a_bare_lf_never_ends_data_smuggling_matrix() {
     const PIECES: [&str; 4] = ["\n", "\r", "\r\n", "\0"];
@@ -757,7 +757,8 @@ proptest! {
     /// however they are cut (but for what must not be pipelined, which depends on the cut).
     #[test]
     fn any_octets_are_survived(
-        text in "(EHLO x|MAIL FROM:<a@b.example>|RCPT TO:<(alice|x)@ours.example>|RSET|NOOP|AUTH LOGIN|AAAA|\\.|a|\r\n|\r\n|\r\n|\n|\0){0,40}",
+        text in "(EHLO x|MAIL FROM:<a@b.example>|RCPT TO:<(alice|x)@ours.example>\
+                 |RSET|NOOP|AUTH LOGIN|AAAA|\\.|a|\r\n|\r\n|\r\n|\n|\0){0,40}",
         octets in any::<Vec<u8>>(),
         cut in 0usize..200,
     ) {

@@ -160,12 +160,14 @@ class Load:
         return len(wanted)
 
     def wait_fold(self, client, count):
-        """The tray folds behind the login; EXISTS grows."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        """The tray folds behind the login; EXISTS grows, and notes of the server come on top."""
+        end = time.monotonic() + 30
+        last, still = -1, 0
+        while time.monotonic() < end and still < 4:
             client.ok("NOOP")
-            if len(client.search("ALL")) >= count:
-                return
+            now = len(client.search("ALL"))
+            still = still + 1 if now == last and now >= count else 0
+            last = now
             time.sleep(0.05)
 
     def bodies(self, client, uids):

@@ -172,6 +172,19 @@ class Server:
             client.login(*self.user(user))
         return client
 
+    def settled(self, user=0, seconds=60):
+        """How many messages INBOX holds once nothing more is added by the fold."""
+        client = self.imap(user)
+        count, still, end = client.select()["EXISTS"], 0, time.monotonic() + seconds
+        while still < 5 and time.monotonic() < end:
+            time.sleep(0.1)
+            client.ok("NOOP")
+            now = len(client.search("ALL"))
+            still = still + 1 if now == count else 0
+            count = now
+        client.logout()
+        return count
+
     def imap_url(self, path=""):
         return f"imaps://{HOST}:{self.port('imaps')}/{path}"
 

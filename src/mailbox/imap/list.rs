@@ -4,7 +4,7 @@
 //! RFC 3501 §6.3.8-9, RFC 3348 (CHILDREN), RFC 5258, RFC 5819 (STATUS), RFC 6154 (special use).
 
 use super::link::{End, LOCKED};
-use super::select::write_status;
+use super::select::{ARRIVALS_PATIENCE, write_status};
 use super::session::Session;
 use crate::account::{Catalog, Mailbox};
 use crate::imap::{
@@ -15,7 +15,11 @@ use std::sync::Arc;
 
 impl Session {
     pub(super) async fn list(&mut self, tag: &Tag, list: &ListCommand) -> Result<(), End> {
-        let catalog = self.account()?.catalog().map_err(|_| LOCKED)?;
+        let account = self.account()?.clone();
+        if list.returns.iter().any(|option| matches!(option, ListReturn::Status(_))) {
+            account.settled(ARRIVALS_PATIENCE).await;
+        }
+        let catalog = account.catalog().map_err(|_| LOCKED)?;
         // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root.
         if !list.extended && list.patterns.iter().all(String::is_empty) {
             self.link.out.line("* LIST (\\Noselect) \"/\" \"\"");

@@ -9,6 +9,11 @@ use super::session::Session;
 use crate::account::{Command, Mailbox, MailboxView, UidSet};
 use crate::imap::{Code, MailboxName, Out, SequenceSet, State, StatusItem, Tag};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to wait for the first batch of what arrived: LOGIN is answered before it, but who looks
+/// into a mailbox shall find what was there. A batch takes a tenth of this.
+pub(super) const ARRIVALS_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Session {
     pub(super) async fn select(
@@ -20,6 +25,7 @@ impl Session {
         // RFC 3501 §6.3.1: the mailbox that was selected is left also if this fails.
         self.leave();
         let account = self.account()?.clone();
+        account.settled(ARRIVALS_PATIENCE).await;
         let catalog = account.catalog().map_err(|_| LOCKED)?;
         let mailbox = match catalog.by_name(name.as_str()) {
             Some(mailbox) if !mailbox.no_select => mailbox.clone(),
@@ -99,7 +105,9 @@ impl Session {
         name: &MailboxName,
         items: &[StatusItem],
     ) -> Result<(), End> {
-        let catalog = self.account()?.catalog().map_err(|_| LOCKED)?;
+        let account = self.account()?.clone();
+        account.settled(ARRIVALS_PATIENCE).await;
+        let catalog = account.catalog().map_err(|_| LOCKED)?;
         match catalog.by_name(name.as_str()) {
             Some(mailbox) if !mailbox.no_select => {
                 write_status(&mut self.link.out, mailbox, items);

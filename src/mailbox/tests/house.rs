@@ -1,7 +1,6 @@
-//! A whole mailbox role in memory, for tests: disk, journal, clock, and a log that can hold durability
-//! back or fail.
+//! A whole mailbox role in memory, for tests: disk, journal, clock, and a log that can hold
+//! durability back or fail.
 
-use super::{AccountHandle, Login, MailboxEvent, Mailboxes, Options, Parts};
 use crate::account::MailboxView;
 use crate::base::BoxFuture;
 use crate::base::clock::{Clock, ManualClock, UnixTime};
@@ -13,6 +12,7 @@ use crate::base::ids::{AccountNumber, ObjectId};
 use crate::base::secret::SecretBytes;
 use crate::journal::{self, Address, AppendError, Entry, Journal, LargeBody, Reader};
 use crate::mail;
+use crate::mailbox::{AccountHandle, Login, MailboxEvent, Mailboxes, Options, Parts};
 use crate::seams::{
     AuthRequest, Deliver, DeliverError, Delivery, LocalRecipient, RecipientVerdict, Role, Service,
 };
