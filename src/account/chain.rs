@@ -1,8 +1,8 @@
 //! Reading an account's chain back from its head, and putting its records in their order.
 //!
-//! Each frame names the one before it. The walk goes back to the newest snapshot of which all chunks
-//! are there, and from there on only for arrivals, down to the snapshot's floor. Then the records
-//! behind the snapshot are linked by their hashes; what does not link is named.
+//! Each frame names the one before it. The walk goes back to the newest snapshot of which all
+//! chunks are there, and from there on only for arrivals, down to the snapshot's floor. Then the
+//! records behind the snapshot are linked by their hashes; what does not link is named.
 //!
 //! A record whose append was reported as failed may be on the disk all the same. It has the number
 //! and the predecessor of the one written instead, which stands behind it: the newest wins.
@@ -274,7 +274,7 @@ impl Linker {
             let found = self.records[*place].as_ref();
             found.is_some_and(|f| f.record.seq == seq + 1 && !self.visited.contains(&f.hash))
         };
-        let newest = places.clone().filter(fits).next_back()?;
+        let newest = places.clone().rfind(fits)?;
         let same = self.records[newest].as_ref()?.hash;
         places.filter(fits).find(|&p| self.records[p].as_ref().is_some_and(|f| f.hash == same))
     }

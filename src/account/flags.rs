@@ -196,7 +196,8 @@ mod tests {
             let oracle: BTreeSet<u32> = uids.iter().copied().collect();
             let set: UidSet = uids.into_iter().collect();
             prop_assert!(set.is_canonical());
-            prop_assert_eq!(set.iter().collect::<Vec<_>>(), oracle.iter().copied().collect::<Vec<_>>());
+            let held: BTreeSet<u32> = set.iter().collect();
+            prop_assert_eq!(&held, &oracle);
             prop_assert_eq!(set.len(), oracle.len() as u64);
             for uid in 0..201 {
                 prop_assert_eq!(set.contains(uid), oracle.contains(&uid));

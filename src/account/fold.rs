@@ -1,9 +1,9 @@
 //! Folding: arrivals that wait become messages with UIDs.
 //!
 //! The expensive half (one public-key operation a message) needs no state and may run on another
-//! thread: [`FoldWork::run`]. What it finds is only ever filed and flagged: there is no way from here
-//! to anything that a stranger could see. What does not open becomes a placeholder with a UID, so
-//! that a forged arrival neither stops the fold nor vanishes.
+//! thread: [`FoldWork::run`]. What it finds is only ever filed and flagged: there is no way from
+//! here to anything that a stranger could see. What does not open becomes a placeholder with a UID,
+//! so that a forged arrival neither stops the fold nor vanishes.
 
 use super::catalog::{INBOX, MailboxId, SpecialUse};
 use super::command::Folded;

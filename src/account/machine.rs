@@ -416,7 +416,8 @@ impl Machine {
         };
     }
 
-    /// Looks for arrivals that came since the last look, and says how many wait. Cheap if none came.
+    /// Looks for arrivals that came since the last look, and says how many wait. Cheap if none
+    /// came.
     pub fn waiting(&mut self) -> Result<usize, ReadError> {
         let head = self.reader.account(self.place.account).last;
         let mut next = head;
@@ -457,8 +458,8 @@ impl Machine {
         self.seal_draft(Draft { message: None, parts, outcome: Outcome::Folded(folded) })
     }
 
-    /// The next piece of work on the account's own records, `None` if there is none: set-up of a new
-    /// account, repair after damage (both before anybody is served), snapshots when due, and
+    /// The next piece of work on the account's own records, `None` if there is none: set-up of a
+    /// new account, repair after damage (both before anybody is served), snapshots when due, and
     /// tombstones for what nothing points to any more. Call it after load until it is `None`, and
     /// after commits.
     pub fn plan_upkeep(&mut self, now: UnixTime) -> Option<Planned> {

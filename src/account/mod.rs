@@ -1,4 +1,4 @@
-//! One unlocked account as a machine: fold, change, views, search.
+//! One unlocked account as a machine: fold, change, views.
 //!
 //! A [`Machine`] holds the state of one account in memory and knows nothing of tasks or threads. It
 //! is loaded with the vault's witness ([`crate::vault::Unlocked`]) from the account's chain in the
@@ -13,14 +13,30 @@
 //! Folding ([`Machine::fold_work`], [`FoldWork::run`], [`Machine::plan_fold`]) and upkeep
 //! ([`Machine::plan_upkeep`]) make plans too. Only one plan may be under way at a time.
 //!
-//! Sessions read [`Catalog`] and [`MailboxView`], which are immutable and hold only what is durable,
-//! and open messages themselves with a [`Opener`].
+//! Sessions read [`Catalog`] and [`MailboxView`], which are immutable and hold only what is
+//! durable, and open messages themselves with a [`Opener`].
 //!
 //! # Trust
 //! Records are sealed under the account's index key and chained: a missing, repeated or swapped one
 //! is noticed at load and reported as [`Damage`]; all else stays readable. Records cut off at the
 //! very end are noticed by the journal, not here. Arrivals are hostile: folding only files and
 //! flags, and what does not open becomes a placeholder.
+//!
+//! # Limits
+//! [`MAILBOXES_MAX`] mailboxes, [`KEYWORDS_MAX`] keywords in each, 4 G UIDs in each; a message takes
+//! 96 octets of memory and 16 more for its object's short name, by which a second arrival is known.
+//!
+//! # Known gaps
+//! - Claims to recent messages ride on the next record; lost in a crash, they are recent once more.
+//! - The `+detail` of an address is kept in the arrival record and files nothing yet.
+//! - A damaged snapshot is replaced by the one before it. If both are damaged, mail is found again
+//!   from its frames and folded into INBOX; flags and mailboxes are lost.
+//! - When a frame's header is damaged and no record shows what it was, UIDVALIDITY is raised to be
+//!   safe, and clients load their mailboxes anew.
+//!
+//! # Standards
+//! RFC 3501 (mailboxes, UIDs, flags), RFC 4315 (UIDPLUS), RFC 6154 (special use), RFC 6851 (MOVE),
+//! RFC 7162 (mod-sequences are kept; CONDSTORE is not spoken yet).
 
 mod catalog;
 mod chain;

@@ -93,9 +93,10 @@ pub(super) fn placeholder(frame: Address) -> Vec<u8> {
          MIME-Version: 1.0\r\n\
          Content-Type: text/plain; charset=us-ascii\r\n\
          \r\n\
-         Something arrived for you that does not open with your keys: it was damaged on the disk,\r\n\
-         or written there by somebody who is not this server. Its sealed octets are kept until you\r\n\
-         delete this notice; the administrator can find them in the journal as frame {frame}.\r\n",
+         Something arrived for you that does not open with your keys: it was damaged\r\n\
+         on the disk, or written there by somebody who is not this server. Its sealed\r\n\
+         octets are kept until you delete this notice; the administrator can find them\r\n\
+         in the journal as frame {frame}.\r\n",
         frame.segment, frame.slot
     )
     .into_bytes()

@@ -383,7 +383,8 @@ impl CopyParts {
     }
 }
 
-/// The effective UIDVALIDITY: what was stored, raised by each copy of the directory and each repair.
+/// The effective UIDVALIDITY: what was stored, raised by each copy of the directory and each
+/// repair.
 pub(super) fn effective_validity(state: &State, folder: &Folder, incarnation: u32) -> u32 {
     folder.uid_validity_base.saturating_add(incarnation).saturating_add(state.repairs)
 }

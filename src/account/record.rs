@@ -39,8 +39,8 @@ pub(super) struct Record {
     pub previous: [u8; 32],
     /// Claims to `\Recent` since the record before: mailbox and the first UID not claimed.
     pub recent: Vec<(MailboxId, u32)>,
-    /// The numbers of the newest snapshot's records: the first, and how many. Where they are missing
-    /// later, nothing but the snapshot is.
+    /// The numbers of the newest snapshot's records: the first, and how many. Where they are
+    /// missing later, nothing but the snapshot is.
     pub snapshot: (u64, u32),
     /// What happened.
     pub changes: Vec<Change>,
@@ -289,7 +289,7 @@ impl Record {
         SecretBytes::new(out)
     }
 
-    fn from_padded(bytes: &[u8]) -> Option<Record> {
+    pub(super) fn from_padded(bytes: &[u8]) -> Option<Record> {
         let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
         let body = rest.get(..u32::from_be_bytes(*length) as usize)?;
         let (record, left) = postcard::take_from_bytes::<Record>(body).ok()?;

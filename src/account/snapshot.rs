@@ -1,8 +1,8 @@
 //! Snapshots: the whole state in pieces, so that a load need not read the account's whole past.
 //!
 //! The image is one run of octets: a head with all but the rows, then the rows of each mailbox in
-//! the order of the head. It is cut into chunks, each in a record of its own; a snapshot counts only
-//! when all its chunks are there.
+//! the order of the head. It is cut into chunks, each in a record of its own; a snapshot counts
+//! only when all its chunks are there.
 
 use super::catalog::{MailboxId, SpecialUse};
 use super::flags::Flags;

@@ -1,8 +1,8 @@
 //! The state of one account in memory, and how a record changes it.
 //!
 //! Applying is total and repeatable: the same records in the same order give the same state, at
-//! commit and at load. A record that no longer fits, because one before it was lost, changes what it
-//! can and leaves the rest.
+//! commit and at load. A record that no longer fits, because one before it was lost, changes what
+//! it can and leaves the rest.
 
 use super::catalog::{MailboxId, SpecialUse};
 use super::flags::{Flags, UidSet};

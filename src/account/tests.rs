@@ -1,3 +1,5 @@
+//! The machine over a real journal in memory: each command, each kind of damage.
+
 use super::*;
 use crate::base::clock::UnixTime;
 use crate::base::crypto::{Argon2Cost, Key};
@@ -26,6 +28,7 @@ static UNLOCKED: LazyLock<Unlocked> = LazyLock::new(|| {
 });
 
 struct Rig {
+    disk: MemoryDisk,
     entropy: Arc<SeededEntropy>,
     journal: Journal,
     machine: Machine,
@@ -50,11 +53,12 @@ impl Rig {
     }
 
     fn bare() -> Rig {
-        let journal = open(&MemoryDisk::new());
+        let disk = MemoryDisk::new();
+        let journal = open(&disk);
         let entropy = Arc::new(SeededEntropy::new(9));
         let Loaded { machine, damage } = load(journal.reader(), entropy.clone());
         assert_eq!(damage, []);
-        Rig { entropy, journal, machine }
+        Rig { disk, entropy, journal, machine }
     }
 
     fn submit(&mut self, entries: Vec<Entry>) -> Vec<Address> {
@@ -153,8 +157,15 @@ impl Rig {
         self.apply(Command::Store { mailbox, uids, mode, flags, unchanged_since }).unwrap()
     }
 
-    fn reload_unchecked(&mut self) {
-        self.machine = load(self.journal.reader(), self.entropy.clone()).machine;
+    /// Flips a bit of these octets, wherever they stand on the disk.
+    fn flip(&mut self, octets: &[u8]) {
+        for path in self.disk.paths() {
+            let contents = self.disk.contents(&path).unwrap_or_default();
+            if let Some(at) = contents.windows(octets.len()).position(|window| window == octets) {
+                return self.disk.flip(&path, at as u64 + 20, 1);
+            }
+        }
+        panic!("these octets are nowhere");
     }
 
     /// Snapshots come in many chunks from now on.
@@ -479,7 +490,9 @@ fn a_mailbox_made_anew_has_a_higher_uid_validity() {
 fn a_rename_takes_the_names_below_along() {
     let mut rig = Rig::new();
     let create = |name: &str| Command::Create { name: name.into(), special_use: None };
-    ["a/b/c", "ab", "q"].map(|name| rig.apply(create(name)).unwrap());
+    for name in ["a/b/c", "ab", "q"] {
+        rig.apply(create(name)).unwrap();
+    }
     let id = rig.id("a/b/c");
     let rename = |from: &str, to: &str| Command::Rename { from: from.into(), to: to.into() };
     assert_eq!(rig.apply(rename("a", "a/x")).unwrap_err(), Refusal::Cannot);
@@ -655,7 +668,7 @@ fn a_lost_fold_is_folded_again_and_the_repair_happens_once() {
     });
     assert!(!loaded.damage.is_empty());
     let entropy = Arc::new(SeededEntropy::new(3));
-    let mut rig = Rig { entropy, journal, machine: loaded.machine };
+    let mut rig = Rig { disk: MemoryDisk::new(), entropy, journal, machine: loaded.machine };
     rig.settle();
     assert_eq!(rig.fold().messages, 2);
     assert_eq!(rig.bodies("INBOX").len(), 2);
@@ -725,52 +738,57 @@ fn changes_between_two_views_are_found_page_by_page() {
     assert_eq!(old.changes_since(&old), Changes { added: 6..6, ..Changes::default() });
 }
 
-/// Figures for the eye: `cargo test --lib figures -- --ignored --nocapture`, optimised.
 #[test]
-#[ignore = "prints figures and asserts none"]
-fn figures() {
-    let time = |what: &str, count: u32, start: std::time::Instant| {
-        let took = start.elapsed();
-        println!("{what}: {took:?}, {:.0} a second", f64::from(count) / took.as_secs_f64());
-    };
-    let mut rig = Rig::new();
-    let count = 12_800;
-    for number in 0..count {
-        rig.deliver(&format!("Subject: {number}\r\n\r\n{}", "x".repeat(2000)));
-    }
-    let start = std::time::Instant::now();
-    while let Some(work) = rig.machine.fold_work(FOLD_BATCH_MAX).unwrap() {
-        let planned = rig.machine.plan_fold(work.run(), NOW);
-        rig.run(planned);
-    }
-    time("fold", count, start);
-    let from = rig.id("INBOX");
-    for _ in 0..3 {
-        let uids = UidSet::range(1, u32::MAX);
-        rig.apply(Command::Copy { from, uids, to: "INBOX".into() }).unwrap();
-    }
-    let rows = rig.view("INBOX").exists();
-    println!("{rows} rows");
+fn a_damaged_snapshot_is_replaced_by_the_one_before() {
+    let mut rig = Rig::with_messages(4);
     rig.machine.want_snapshot();
-    let start = std::time::Instant::now();
     rig.settle();
-    time("snapshot", rows, start);
-    let start = std::time::Instant::now();
-    rig.reload_unchecked();
-    time("load", rows, start);
-    let start = std::time::Instant::now();
-    for uid in 1..=1000 {
-        rig.store("INBOX", UidSet::range(uid * 100, uid * 100), seen());
+    rig.store("INBOX", UidSet::range(2, 3), keywords(&["kept"]));
+    rig.machine.want_snapshot();
+    rig.settle();
+    let before = picture(&rig.machine);
+    let reader = rig.journal.reader();
+    rig.flip(&reader.head(reader.account(ACCOUNT).last.unwrap()).unwrap());
+    let loaded = load(reader, rig.entropy.clone());
+    assert!(matches!(loaded.damage[..], [Damage::Unreadable(_)]), "{:?}", loaded.damage);
+    let inbox = loaded.machine.catalog().by_name("INBOX").unwrap().clone();
+    assert_eq!(inbox.status.messages, 4);
+    assert_eq!(picture(&loaded.machine).len(), before.len());
+    let view = loaded.machine.view(inbox.id).unwrap();
+    assert_eq!(view.keyword_names(view.row(1).unwrap().flags).collect::<Vec<_>>(), ["kept"]);
+}
+
+#[test]
+fn without_any_snapshot_mail_is_found_again_from_its_frames() {
+    let mut rig = Rig::with_messages(3);
+    rig.append("Drafts", "Subject: filed\r\n\r\n", seen()).unwrap();
+    let mut entries = frames(&rig.journal.reader());
+    entries.retain(|entry| entry.class == Class::Arrival);
+    let mut journal = open(&MemoryDisk::new());
+    // What is left of the records are octets that do not open.
+    let head = vec![1; 300];
+    let object = crate::base::ids::ObjectId([3; 16]);
+    let class = Class::Account;
+    entries.push(Entry { class, account: ACCOUNT, object, head, body: Body::None });
+    for entry in entries {
+        journal.append(&[vec![entry]]).remove(0).unwrap();
     }
-    time("one flag", 1000, start);
-    let old = rig.view("INBOX");
-    let start = std::time::Instant::now();
-    rig.store("INBOX", UidSet::range(1, u32::MAX), deleted());
-    time("all flags", rows, start);
-    let start = std::time::Instant::now();
-    let changed = rig.view("INBOX").changes_since(&old).changed.len();
-    time("diff", changed as u32, start);
-    let start = std::time::Instant::now();
-    rig.apply(Command::Expunge { mailbox: from, uids: None }).unwrap();
-    time("expunge", rows, start);
+    let loaded = load(journal.reader(), rig.entropy.clone());
+    assert!(!loaded.damage.is_empty());
+    let mut rig = Rig { journal, machine: loaded.machine, ..rig };
+    rig.settle();
+    assert_eq!(rig.fold().messages, 4);
+    assert_eq!(rig.bodies("INBOX")[3], "Subject: filed\r\n\r\n");
+    rig.settle();
+    rig.reload();
+}
+
+proptest::proptest! {
+    #[test]
+    fn octets_that_are_no_record_never_panic(
+        head in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+    ) {
+        let _ = super::snapshot::decode(&head);
+        let _ = super::record::Record::from_padded(&head);
+    }
 }

@@ -8,13 +8,13 @@
 //! What a dead frame's payload holds is not looked at. Segments removed at the end of the journal are
 //! not missed.
 
-use super::entry::Address;
+use super::entry::{Address, Class};
 use super::error::{OpenError, ReadError, What};
-use super::format::{BodyKind, FrameHeader};
+use super::format::{self, BodyKind, FRAME_HEADER_BYTES, FrameHeader};
 use super::identity::{Names, Stored};
 use super::open::{self, Found};
 use super::reader::{Identity, Reader};
-use super::recover::{self, Limit, Opened, Part, damaged_payloads};
+use super::recover::{self, Limit, Opened, Part, Resolved, damaged_payloads};
 use super::table::Shared;
 use super::{Damage, Options, large};
 use crate::base::crypto::{self, Key};
@@ -63,6 +63,7 @@ pub fn verify(disk: Arc<dyn Disk>, journal_key: &Key) -> Result<Report, OpenErro
     let reader = Reader(Arc::new(Shared::new(disk, keys, identity, loaded.tables)));
     let tombstones = loaded.tombstones;
     report.damage.extend(open::apply_tombstones(&reader, &tombstones, false));
+    bury_by_tail(&reader, &resolved)?;
     for part in &resolved.parts {
         if let Some(opened) = opened.iter().find(|opened| opened.number == part.number) {
             report.segment(&reader, opened, part)?;
@@ -136,6 +137,21 @@ impl Report {
     fn note(&mut self, segment: u32, offset: u64, slot: Option<u32>, what: What) {
         self.damage.push(Damage { segment, offset, slot, what });
     }
+}
+
+/// Marks what the tombstones of an unmarked tail name: the server that wrote them may have erased it.
+fn bury_by_tail(reader: &Reader, resolved: &Resolved) -> io::Result<()> {
+    let Some(file) = &resolved.tail_file else { return Ok(()) };
+    let frames = resolved.tail.iter().flat_map(|batch| &batch.frames);
+    for (offset, frame) in frames.filter(|(_, frame)| frame.class == Class::Tombstone) {
+        let mut head = vec![0; frame.head_bytes as usize];
+        file.read_at(offset + FRAME_HEADER_BYTES, &mut head)?;
+        let mut tables = reader.0.tables_mut();
+        for (at, bytes) in format::decode_dead(&head).unwrap_or_default() {
+            tables.kill(at, bytes);
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with a large body.

@@ -9,7 +9,7 @@ use super::format::{BodyKind, FRAME_HEADER_BYTES, Footer, FrameHeader, SEGMENT_H
 use super::large;
 use super::reader::Reader;
 use super::recover::{self, End, Opened, damaged_payloads, segment_path};
-use super::table::{Bits, Segment};
+use super::table::{Bits, Segment, weight};
 use super::walk::{SeenBatch, Walk};
 use super::{Budget, Journal, ReadError};
 use crate::base::disk::DiskFile;
@@ -223,7 +223,8 @@ impl Compaction {
         let old = self.old.clone();
         let (keys, end) = (&journal.shared.keys, self.footer.data_end);
         let mut walk = Walk::new(&*old, keys, self.number, self.read, end);
-        let until = self.read.saturating_add(bytes);
+        // At least one batch, so that every call gets on.
+        let until = self.read.saturating_add(bytes.max(1));
         while self.read < until {
             let Some(batch) = walk.next()? else {
                 return match self.read == end {
@@ -254,7 +255,7 @@ impl Compaction {
                 let dropped = FrameHeader { present: false, ..frame.clone() };
                 out.extend_from_slice(&dropped.encode(&journal.shared.keys));
                 self.dropped.set(frame.at.slot);
-                self.dropped_bytes += frame.charged_bytes();
+                self.dropped_bytes += weight(frame.charged_bytes());
                 continue;
             }
             if frame.present && !damaged_payloads(&*self.old, *offset, frame)?.is_empty() {

@@ -17,6 +17,8 @@ mod open;
 mod reader;
 mod recover;
 mod reserve;
+#[cfg(test)]
+mod sim;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -293,7 +293,8 @@ pub(super) fn apply_tombstones(
                 Err(ReadError::Damaged(_, what)) => what,
                 _ => What::Head,
             };
-            damage.push(Damage { segment: at.segment, offset: 0, slot: Some(at.slot), what });
+            let offset = reader.offset(*at);
+            damage.push(Damage { segment: at.segment, offset, slot: Some(at.slot), what });
             continue;
         };
         let mut tables = reader.0.tables_mut();

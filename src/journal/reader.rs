@@ -117,6 +117,14 @@ impl Reader {
         Ok(self.find(at, 0)?.header)
     }
 
+    /// Where the frame's header stands in its segment; 0 if that is not known.
+    pub(super) fn offset(&self, at: Address) -> u64 {
+        let tables = self.0.tables();
+        let segment = tables.segments.get(&at.segment);
+        let offset = segment.and_then(|held| held.offsets.get(at.slot as usize));
+        offset.copied().map_or(0, u64::from)
+    }
+
     fn find(&self, at: Address, ahead_bytes: u64) -> Result<Found, ReadError> {
         let (file, offset, data_end, dead) = {
             let tables = self.0.tables();

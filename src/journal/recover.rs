@@ -314,6 +314,7 @@ impl Resolved {
             self.note(opened.number, survey.durable, What::Chain);
         }
         self.damage.append(&mut survey.damage);
+        self.cuts.extend(survey.cut);
         let link = Link { segment: opened.number, end: survey.durable, batch, mac };
         let next = expected_by(opened, survey.first_link);
         self.parts.push(part_of_walk(opened, survey.builder, link));

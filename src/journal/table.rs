@@ -2,7 +2,7 @@
 //!
 //! Four octets and two bits a frame, so that a million stored messages cost some five megabytes.
 
-use super::entry::{AccountHead, Address, Class};
+use super::entry::{AccountHead, Address, Class, INLINE_BODY_BYTES_MAX};
 use super::format::{AccountSummary, BodyKind, FrameHeader, Keys, Summary};
 use super::reader::Identity;
 use crate::base::disk::{Disk, DiskFile};
@@ -76,7 +76,7 @@ impl Tables {
         if at.slot as usize >= segment.offsets.len() || !segment.dead.set(at.slot) {
             return false;
         }
-        segment.dead_bytes += bytes;
+        segment.dead_bytes += weight(bytes);
         segment.unerased += 1;
         true
     }
@@ -131,6 +131,12 @@ impl Segment {
             self.unerased -= 1;
         }
     }
+}
+
+/// What a dead frame of `bytes` octets counts for when it is decided whether to compact: a large body
+/// is not in the segment, and heads beside one are small.
+pub(super) fn weight(bytes: u64) -> u64 {
+    if bytes > INLINE_BODY_BYTES_MAX as u64 { 0 } else { bytes }
 }
 
 /// A growing set of slots.
@@ -195,7 +201,7 @@ impl Builder {
             self.large.push((slot, frame.object));
         }
         if !frame.present {
-            self.dropped_bytes += frame.charged_bytes();
+            self.dropped_bytes += weight(frame.charged_bytes());
         }
         let account = self.accounts.entry(frame.account).or_insert(AccountSummary {
             account: frame.account,

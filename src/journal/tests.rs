@@ -157,3 +157,387 @@ fn a_torn_tail_is_cut_and_does_not_return() {
         assert_eq!(arrivals, again, "seed {seed}");
     }
 }
+
+#[test]
+fn a_clean_stop_lets_the_next_open_read_footers_only() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    for n in 0..200 {
+        one(&mut journal, vec![arrival(1, n)]).unwrap();
+    }
+    let segments = journal.reader().0.tables().segments.len() as u64;
+    journal.close().unwrap();
+    disk.kill();
+    let before = disk.count(Op::Read);
+    open(&disk);
+    let reads = disk.count(Op::Read) - before;
+    assert!(reads <= 3 * segments + 2, "{reads} reads for {segments} segments of many frames");
+}
+
+#[test]
+fn an_index_is_believed_at_its_very_position_only() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    one(&mut journal, vec![arrival(1, 1)]).unwrap();
+    let position = journal.close().unwrap();
+    disk.kill();
+    let false_head = AccountHead { arrivals_since_record: 77, ..AccountHead::default() };
+    let index = |position| Some((position, vec![(AccountNumber(1), false_head)]));
+    let (journal, _) =
+        open_with(&disk, Options { index: index(position), ..Options::small(key()) });
+    assert_eq!(journal.reader().account(AccountNumber(1)), false_head, "it was not read again");
+    let stale = Position { batch: position.batch - 1, ..position };
+    let (journal, _) = open_with(&disk, Options { index: index(stale), ..Options::small(key()) });
+    assert_eq!(journal.reader().account(AccountNumber(1)).arrivals_since_record, 1);
+}
+
+#[test]
+fn a_copied_directory_gets_a_higher_incarnation_once() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let at = one(&mut journal, vec![arrival(1, 1)]).unwrap()[0];
+    let original = journal.reader().identity();
+    assert_eq!((original.incarnation, original.copied), (1, false));
+    journal.close().unwrap();
+    let copy = disk.duplicate();
+    let (journal, recovery) = open(&copy);
+    let identity = journal.reader().identity();
+    assert!(recovery.copied);
+    assert_eq!((identity.incarnation, identity.copied), (2, true));
+    assert_eq!((identity.journal, identity.server), (original.journal, original.server));
+    assert_holds(&journal.reader(), at, &arrival(1, 1));
+    copy.power_cut(Loss::All);
+    let (journal, _) = open(&copy);
+    assert_eq!(journal.reader().identity().incarnation, 2);
+    assert!(!journal.reader().identity().copied);
+    disk.kill();
+    assert_eq!(open(&disk).0.reader().identity().incarnation, 1);
+}
+
+#[test]
+fn another_key_opens_nothing() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    one(&mut journal, vec![arrival(1, 1)]).unwrap();
+    drop(journal);
+    disk.kill();
+    let options = Options::small(Key::copy_from(&[8; 32]).unwrap());
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let opened = Journal::open(Arc::new(disk.clone()), options, entropy);
+    assert!(matches!(opened, Err(OpenError::WrongKey)));
+}
+
+#[test]
+fn a_newer_format_is_refused_with_a_sentence() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    one(&mut journal, vec![arrival(1, 1)]).unwrap();
+    let identity = journal.reader().identity();
+    let keys = format::Keys::derive(&key(), &identity.journal);
+    drop(journal);
+    disk.kill();
+    let file = crate::base::disk::Disk::open(&disk, "journal/00000001.segment").unwrap();
+    let mut bytes = vec![0; format::SEGMENT_HEADER_BYTES as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    let mut header = format::SegmentHeader::decode(&bytes, &keys).unwrap();
+    header.version = 2;
+    file.write_at(0, &header.encode(&keys)).unwrap();
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let opened = Journal::open(Arc::new(disk.clone()), Options::small(key()), entropy);
+    let Err(error @ OpenError::NewerFormat(1, 2)) = opened else { panic!("opened") };
+    assert!(error.to_string().contains("reads up to 1"));
+}
+
+#[test]
+fn what_a_tombstone_names_is_erased_from_the_octets_on_disk() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut batch = vec![arrival(1, 1), arrival(1, 2)];
+    batch[0].head = b"CANARY-HEAD".to_vec();
+    batch[0].body = Body::Inline(b"CANARY-BODY".to_vec());
+    let at = one(&mut journal, batch).unwrap();
+    let bytes = journal.reader().account(AccountNumber(1)).bytes;
+    let grave = Entry::tombstone(AccountNumber(1), object(9), &at[..1]);
+    one(&mut journal, vec![grave.clone()]).unwrap();
+    assert_eq!(journal.reader().head(at[0]), Err(ReadError::Erased(at[0])), "at once");
+    assert_eq!(journal.reader().account(AccountNumber(1)).bytes, bytes - 22);
+    while journal.maintain(Budget { frames: 1, bytes: 1000 }) {}
+    let raw = disk.contents("journal/00000001.segment").unwrap();
+    assert!(!raw.windows(6).any(|six| six == b"CANARY"));
+    assert_holds(&journal.reader(), at[1], &arrival(1, 2));
+    one(&mut journal, vec![grave]).unwrap();
+    assert_eq!(journal.reader().account(AccountNumber(1)).bytes, bytes - 22, "not freed twice");
+    let foreign = Entry::tombstone(AccountNumber(2), object(10), &at[1..]);
+    assert_eq!(one(&mut journal, vec![foreign]), Err(AppendError::NotYours(at[1])));
+    let report = fsck::verify(Arc::new(disk), &key()).unwrap();
+    assert_eq!((report.damage, report.frames_dead), (vec![], 1));
+}
+
+#[test]
+fn compaction_keeps_addresses_chain_and_what_lives() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut held = Vec::new();
+    for n in 0..120 {
+        held.push((one(&mut journal, vec![arrival(1, n)]).unwrap()[0], n));
+    }
+    let size = |disk: &MemoryDisk| disk.contents("journal/00000001.segment").unwrap().len();
+    let before = size(&disk);
+    let (dead, live): (Vec<_>, Vec<_>) = held.into_iter().partition(|(_, n)| n % 4 != 0);
+    let dead: Vec<Address> = dead.into_iter().map(|(at, _)| at).collect();
+    one(&mut journal, vec![Entry::tombstone(AccountNumber(1), object(999), &dead)]).unwrap();
+    while journal.maintain(Budget { frames: 7, bytes: 5000 }) {}
+    assert!(size(&disk) < before / 2, "{} of {before}", size(&disk));
+    for _ in 0..2 {
+        let reader = journal.reader();
+        live.iter().for_each(|(at, n)| assert_holds(&reader, *at, &arrival(1, *n)));
+        assert!(dead.iter().all(|at| reader.info(*at).unwrap().dead));
+        let report = fsck::verify(Arc::new(disk.clone()), &key()).unwrap();
+        assert_eq!((report.damage, report.frames_dead), (vec![], dead.len() as u64));
+        disk.power_cut(Loss::All);
+        journal = open(&disk).0;
+    }
+}
+
+#[test]
+fn large_bodies_live_in_files_of_their_own_and_orphans_are_swept() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let bytes = vec![5; 300 << 10];
+    let large = |n| write_large(&disk, object(n), &bytes).unwrap();
+    let with = |n, body| Entry { body: Body::Large(body), ..arrival(1, n) };
+    assert_eq!(
+        one(&mut journal, vec![with(3, large(1))]),
+        Err(AppendError::Malformed),
+        "a body of another object"
+    );
+    let at = one(&mut journal, vec![with(2, large(2)), with(4, large(4))]).unwrap();
+    let path = |n| format!("journal/large/{}", object(n));
+    one(&mut journal, vec![arrival(1, 8)]).unwrap();
+    drop(journal);
+    disk.power_cut(Loss::All);
+    let (mut journal, recovery) = open(&disk);
+    assert_eq!(recovery.orphans, 1);
+    assert_eq!((disk.contents(&path(1)), disk.contents(&path(2)).is_some()), (None, true));
+    assert_eq!(journal.reader().body(at[0]).unwrap(), bytes);
+    assert_eq!(journal.reader().body_prefix(at[0], 10).unwrap(), [5; 10]);
+    one(&mut journal, vec![Entry::tombstone(AccountNumber(1), object(9), &at[..1])]).unwrap();
+    while journal.maintain(Budget { frames: 10, bytes: 0 }) {}
+    assert_eq!(disk.contents(&path(2)), None);
+    assert_eq!(journal.reader().body(at[1]).unwrap(), bytes);
+}
+
+/// A small journal with everything in it, closed, and what its frames held.
+fn mixed() -> (MemoryDisk, Vec<(Address, Entry)>, Vec<Address>) {
+    let disk = MemoryDisk::new();
+    let small = || Options { segment_bytes_max: 2500, ..Options::small(key()) };
+    let (mut journal, _) = open_with(&disk, small());
+    let mut held = Vec::new();
+    for n in 1..6 {
+        let mut batch = vec![arrival(1, n), entry(Class::Account, 2, n + 10)];
+        batch[0].body = Body::Inline(vec![n as u8; 200]);
+        let at = one(&mut journal, batch.clone()).unwrap();
+        held.extend(at.into_iter().zip(batch));
+    }
+    let dead = vec![held.remove(2).0];
+    let grave = Entry::tombstone(AccountNumber(1), object(50), &dead);
+    one(&mut journal, vec![grave]).unwrap();
+    one(&mut journal, vec![arrival(3, 60)]).unwrap();
+    journal.close().unwrap();
+    disk.kill();
+    (disk, held, dead)
+}
+
+#[test]
+fn one_flipped_octet_anywhere_is_named_and_other_frames_stay_readable() {
+    let (disk, held, dead) = mixed();
+    let reader = open(&disk).0.reader();
+    let dead_range = {
+        let tables = reader.0.tables();
+        let start = u64::from(tables.segments[&dead[0].segment].offsets[dead[0].slot as usize]);
+        let header = reader.header(dead[0]).unwrap();
+        let payload = start + format::FRAME_HEADER_BYTES;
+        (recover::segment_path(dead[0].segment), payload..payload + header.payload_bytes())
+    };
+    let grave = {
+        let all = |segment| (0..30).map(move |slot| Address { segment, slot });
+        let is_grave =
+            |at: &Address| reader.info(*at).is_ok_and(|info| info.class == Class::Tombstone);
+        let at = (1..20).flat_map(all).find(is_grave).unwrap();
+        (at.segment, at.slot)
+    };
+    let mut flips = 0;
+    for path in disk.paths() {
+        let len = disk.contents(&path).unwrap().len() as u64;
+        for offset in (0..len).step_by(3) {
+            if path == dead_range.0 && dead_range.1.contains(&offset) {
+                continue;
+            }
+            flips += 1;
+            let copy = disk.duplicate();
+            copy.flip(&path, offset, 1 << (offset % 8));
+            let report = fsck::verify(Arc::new(copy.clone()), &key()).unwrap();
+            assert_ne!(report.damage, [], "{path} at {offset}");
+            let named = report.damage.iter().filter_map(|it| Some((it.segment, it.slot?)));
+            let named: Vec<(u32, u32)> = named.collect();
+            let reader = open(&copy).0.reader();
+            for (at, entry) in &held {
+                if named.contains(&(at.segment, at.slot)) {
+                    let body = reader.body(*at);
+                    assert!(reader.head(*at).is_err() || body.is_err(), "{path} at {offset}: {at}");
+                } else {
+                    assert_holds(&reader, *at, entry);
+                }
+            }
+            // A tombstone that cannot be read no longer excuses the zeros it made.
+            assert!(named.len() <= 1 || named.contains(&grave), "{path} at {offset}: {named:?}");
+        }
+    }
+    assert!(flips > 1500, "{flips}");
+}
+
+#[test]
+fn damage_in_the_middle_is_stepped_over_and_never_cut() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut held = Vec::new();
+    for n in 0..6 {
+        held.push((one(&mut journal, vec![arrival(1, n)]).unwrap()[0], n));
+    }
+    let offset = journal.reader().0.tables().segments[&1].offsets[2];
+    drop(journal);
+    disk.kill();
+    // No footer, so what is left decides; one frame header in the middle is bad.
+    disk.flip("journal/00000001.segment", u64::from(offset) + 40, 1);
+    let before = disk.contents("journal/00000001.segment").unwrap();
+    let (journal, recovery) = open(&disk);
+    let named: Vec<_> = recovery.damage.iter().map(|it| (it.slot, it.what)).collect();
+    assert_eq!(named, [(Some(2), What::FrameHeader)]);
+    let after = disk.contents("journal/00000001.segment").unwrap();
+    assert_eq!(before[..after.len().min(offset as usize + 500)], after[..offset as usize + 500]);
+    for (at, n) in &held[..5] {
+        match at.slot {
+            2 => assert!(journal.reader().head(*at).is_err()),
+            _ => assert_holds(&journal.reader(), *at, &arrival(1, *n)),
+        }
+    }
+    let account = AccountNumber(1);
+    assert_eq!(journal.reader().earlier(account, held[2].0), Ok(Some(held[1].0)));
+}
+
+#[test]
+fn cuts_inserts_repeats_and_swaps_of_batches_are_noticed() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut starts = vec![format::SEGMENT_HEADER_BYTES as usize];
+    for n in 0..4 {
+        one(&mut journal, vec![arrival(1, 5), entry(Class::Account, 1, n)]).unwrap();
+        starts.push(journal.reader().0.tables().segments[&1].data_end as usize);
+    }
+    drop(journal);
+    disk.kill();
+    let path = "journal/00000001.segment";
+    let raw = disk.contents(path).unwrap();
+    let part = |n: usize| raw[starts[n]..starts[n + 1]].to_vec();
+    let orders: [&[usize]; 4] = [&[0, 2, 3], &[0, 1, 1, 2, 3], &[0, 2, 1, 3], &[1, 2, 3]];
+    for order in orders {
+        let copy = disk.duplicate();
+        let mut bytes = raw[..starts[0]].to_vec();
+        order.iter().for_each(|n| bytes.extend(part(*n)));
+        let file = crate::base::disk::Disk::open(&copy, path).unwrap();
+        file.set_len(0).unwrap();
+        file.write_at(0, &bytes).unwrap();
+        let report = fsck::verify(Arc::new(copy), &key()).unwrap();
+        assert_ne!(report.damage, [], "{order:?}");
+    }
+}
+
+mod properties {
+    use super::*;
+    use crate::base::disk::Disk;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn decoders_never_panic_and_believe_nothing_without_a_tag(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        ) {
+            let keys = format::Keys::derive(&key(), &[1; 16]);
+            prop_assert!(format::SegmentHeader::decode(&bytes, &keys).is_none());
+            prop_assert!(format::BatchHeader::decode(&bytes, &keys).is_none());
+            prop_assert!(format::FrameHeader::decode(&bytes, &keys).is_none());
+            prop_assert!(format::Footer::decode(&bytes, &bytes, &keys).is_none());
+            let dead = format::decode_dead(&bytes);
+            prop_assert_eq!(dead.is_some(), bytes.len() % 16 == 0);
+            if let Some(dead) = dead {
+                prop_assert_eq!(format::encode_dead(&dead), bytes.clone());
+            }
+            if let Some(addresses) = format::decode_addresses(&bytes) {
+                prop_assert_eq!(format::encode_addresses(&addresses), bytes);
+            }
+        }
+
+        #[test]
+        fn hostile_octets_anywhere_in_a_segment_never_panic(
+            at in 0_usize..3000,
+            junk in proptest::collection::vec(any::<u8>(), 1..700),
+            cut in 0_u64..3000,
+        ) {
+            let (disk, held, _) = mixed();
+            let path = "journal/00000002.segment";
+            let file = Disk::open(&disk, path).unwrap();
+            file.write_at(at as u64, &junk).unwrap();
+            file.set_len(file.len().unwrap().saturating_sub(cut)).unwrap();
+            let report = fsck::verify(Arc::new(disk.clone()), &key()).unwrap();
+            let reader = open(&disk).0.reader();
+            let is_good = |(at, entry): &(Address, Entry)| {
+                reader.head(*at).as_ref() == Ok(&entry.head)
+                    && reader.body(*at) == Ok(body_of(entry))
+            };
+            // Only a footer may vanish without a word: nothing depends on it.
+            prop_assert!(!report.damage.is_empty() || held.iter().all(is_good));
+        }
+    }
+
+    #[test]
+    fn headers_survive_a_round_trip() {
+        let keys = format::Keys::derive(&key(), &[1; 16]);
+        let frame = format::FrameHeader {
+            at: Address { segment: 1, slot: 2 },
+            epoch: 3,
+            batch: 4,
+            class: Class::Account,
+            body_kind: format::BodyKind::Large,
+            account: AccountNumber(5),
+            object: object(6),
+            previous: Some(Address { segment: 7, slot: 8 }),
+            head_bytes: 9,
+            body_bytes: 10,
+            head_sha256: [11; 32],
+            body_sha256: [12; 32],
+            present: true,
+        };
+        assert_eq!(format::FrameHeader::decode(&frame.encode(&keys), &keys), Some(frame));
+    }
+}
+
+/// Prints what a message of 10 kB costs, by the size of the group; asserts nothing. Run it in release:
+/// `cargo test --release --lib journal::tests::figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures"]
+fn figures() {
+    for group in [1, 4, 16, 64] {
+        let disk = MemoryDisk::new();
+        let (mut journal, _) =
+            open_with(&disk, Options { reserve_bytes: 0, ..Options::new(key()) });
+        let entry = |n: u64| Entry { body: Body::Inline(vec![n as u8; 10_000]), ..arrival(1, 700) };
+        let batches: Vec<Vec<Entry>> = (0..group).map(|n| vec![entry(n)]).collect();
+        let start = std::time::Instant::now();
+        let rounds = 4000 / group;
+        (0..rounds).for_each(|_| drop(journal.append(&batches)));
+        let each = start.elapsed().as_micros() as u64 / (rounds * group);
+        println!("groups of {group}: {each} us a message, the disk in memory included");
+    }
+}

@@ -462,5 +462,4 @@ fn read_envelope(envelope: &mut Envelope, field: Field<'_>, addresses_left: &mut
 }
 
 #[cfg(test)]
-#[path = "analyse_tests.rs"]
 mod tests;

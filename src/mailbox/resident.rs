@@ -35,12 +35,22 @@ pub enum Request {
 
 type SessionCache = Mutex<BodyCache<Address>>;
 
+/// What waits to be given its places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tray {
+    /// Something may wait.
+    waits: bool,
+    /// Batches that were gone through, with success or not.
+    batches: u64,
+}
+
 /// An unlocked account as the rest of the role sees it.
 pub struct Resident {
     account: AccountNumber,
     board: Arc<Board<Shown>>,
     requests: mpsc::Sender<Request>,
     nudge: Notify,
+    tray: watch::Sender<Tray>,
     limit: watch::Sender<Limit>,
     unlocked: Mutex<Option<Unlocked>>,
     caches: Mutex<Vec<Weak<SessionCache>>>,
@@ -59,6 +69,7 @@ impl Resident {
             board: Board::new(first),
             requests,
             nudge: Notify::new(),
+            tray: watch::Sender::new(Tray { waits: true, batches: 0 }),
             limit: watch::Sender::new(limit),
             unlocked: Mutex::new(Some(unlocked)),
             caches: Mutex::default(),
@@ -77,7 +88,26 @@ impl Resident {
 
     /// Says that something has arrived.
     pub fn nudge(&self) {
+        self.tray.send_modify(|tray| tray.waits = true);
         self.nudge.notify_one();
+    }
+
+    /// Says that a batch of what waited was gone through.
+    pub fn batch_filed(&self) {
+        self.tray.send_modify(|tray| tray.batches += 1);
+    }
+
+    /// Says that nothing waits.
+    pub fn tray_empty(&self) {
+        self.tray.send_modify(|tray| tray.waits = false);
+    }
+
+    /// Returns when nothing waits to be given its places, or when one more batch was.
+    pub async fn next_batch(&self) {
+        let mut tray = self.tray.subscribe();
+        let before = tray.borrow().batches;
+        // The resident holds the sender, so that this ends by its condition alone.
+        let _ = tray.wait_for(|tray| !tray.waits || tray.batches > before).await;
     }
 
     /// Waits until something has arrived. A nudge that nobody waited for is kept.

@@ -151,6 +151,7 @@ impl Task {
             Wake::Opened(opened) => {
                 self.opening = None;
                 self.file(opened.ok_or(Died)?).await?;
+                self.resident.batch_filed();
             }
             Wake::Work => self.work().await?,
         }
@@ -204,7 +205,10 @@ impl Task {
                 let opening = async move { core.compute(move || work.run()).await.ok() };
                 self.opening = Some(tokio::spawn(opening));
             }
-            Ok(None) => self.arrivals_due = false,
+            Ok(None) => {
+                self.arrivals_due = false;
+                self.resident.tray_empty();
+            }
             Err(_) => self.retry_at = Some(Instant::now() + RETRY),
         }
         Ok(())

@@ -24,7 +24,7 @@ mod recipients;
 mod trace;
 
 pub use aliases::{AliasError, Aliases};
-pub use options::{BareNewlines, Connection, Limits, Listener, ListenerKind, Options, World};
+pub use options::{Connection, Limits, Listener, ListenerKind, Options, World};
 pub use receive::Receiver;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::base::entropy::Entropy;
 use crate::base::event::Log;
 use crate::mail::Address;
 use crate::seams::{Authenticate, BoxStream, Deliver, UpgradeTls};
-pub use crate::smtp::{BareNewlines, ListenerKind};
+use crate::smtp::{self, BareNewlines};
 
 use super::aliases::Aliases;
 
@@ -85,6 +85,28 @@ impl Default for Limits {
             data_timeout: Duration::from_secs(180),
             message_timeout: Duration::from_secs(3600),
             handshake_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Mail from other servers, for local recipients (port 25). No AUTH.
+    Mx,
+    /// Mail from users: STARTTLS, then AUTH (port 587, RFC 6409).
+    Submission,
+    /// Mail from users: TLS from the first octet (port 465, RFC 8314).
+    Submissions,
+}
+
+impl ListenerKind {
+    /// The machine's word for it.
+    pub(super) fn machine(self) -> smtp::ListenerKind {
+        match self {
+            ListenerKind::Mx => smtp::ListenerKind::Mx,
+            ListenerKind::Submission => smtp::ListenerKind::Submission,
+            ListenerKind::Submissions => smtp::ListenerKind::Submissions,
         }
     }
 }

@@ -10,20 +10,20 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::events::RelayEvent;
 use super::networks::Networks;
-use super::options::{Connection, Listener, Options, World};
+use super::options::{Connection, Listener, ListenerKind, Options, World};
 use super::recipients;
 use super::trace::{self, Arrival};
 use crate::base::budget::Reservation;
 use crate::base::entropy;
 use crate::base::ids::ObjectId;
-use crate::sasl::PasswordClaim;
+use crate::base::secret::SecretBytes;
+use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, PasswordClaim, SaslError, Step};
 use crate::seams::{
     AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, Role, Service,
     TlsFacts, TlsStream,
 };
 use crate::smtp::{
-    self, AuthAnswer, Ending, Event, ListenerKind, RecipientPath, Reply, Session, Transaction,
-    Waiting, replies,
+    self, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting, replies,
 };
 
 /// Octets that are read at once; a usual message is one or two reads.
@@ -87,6 +87,7 @@ struct Driver<'a> {
     options: Arc<Options>,
     session: Session<Accounts>,
     tls: Option<TlsFacts>,
+    exchange: Option<Exchange>,
     /// The session's random name, and how many messages it has brought.
     id: String,
     messages: u32,
@@ -115,8 +116,9 @@ impl<'a> Driver<'a> {
         let limits = &options.limits;
         let machine = smtp::Options {
             hostname: options.hostname.clone(),
-            kind: listener.kind,
+            kind: listener.kind.machine(),
             bare_newlines: listener.bare_newlines,
+            mechanisms: MECHANISMS.iter().map(|mechanism| mechanism.name()).collect(),
             tls_offered: world.tls.is_some(),
             message_bytes_max: limits.message_bytes_max,
             recipients_max: limits.recipients_max,
@@ -132,6 +134,7 @@ impl<'a> Driver<'a> {
             options,
             session: Session::new(Arc::new(machine), protected),
             tls: None,
+            exchange: None,
             id: ObjectId(entropy::bytes(world.entropy.as_ref())).to_string(),
             messages: 0,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
@@ -228,12 +231,8 @@ impl<'a> Driver<'a> {
                 }
                 self.session.tls_established();
             }
-            Event::Login(claim) => {
-                if !self.flush().await {
-                    return false;
-                }
-                self.login(claim).await;
-            }
+            Event::Auth { mechanism, initial } => self.auth_begins(mechanism, initial).await,
+            Event::AuthLine(line) => self.auth_goes_on(line.expose()).await,
             Event::Recipient(path) => self.recipient(path).await,
             Event::Message { declared_bytes } => self.admit(declared_bytes),
             Event::Received(transaction) => self.deliver(transaction).await,
@@ -257,6 +256,39 @@ impl<'a> Driver<'a> {
                 self.world.log.emit(&RelayEvent::HandshakeFailed { session, peer });
                 false
             }
+        }
+    }
+
+    async fn auth_begins(&mut self, mechanism: &str, initial: Option<SecretBytes>) {
+        let initial = initial.map(|word| sasl::line::read_initial(word.expose())).transpose();
+        let (Some(mechanism), Ok(initial)) = (Mechanism::from_name(mechanism.as_bytes()), initial)
+        else {
+            return self.session.answer_login(AuthAnswer::BadBase64);
+        };
+        let (exchange, step) = Exchange::start(mechanism, initial.as_ref().map(|i| i.expose()));
+        self.exchange = Some(exchange);
+        self.auth_step(step).await;
+    }
+
+    async fn auth_goes_on(&mut self, line: &[u8]) {
+        match (sasl::line::read(line), &mut self.exchange) {
+            (Ok(sasl::line::Line::Response(response)), Some(exchange)) => {
+                let step = exchange.respond(response.expose());
+                self.auth_step(step).await;
+            }
+            (Ok(sasl::line::Line::Cancel), _) => self.session.answer_login(AuthAnswer::Cancelled),
+            _ => self.session.answer_login(AuthAnswer::BadBase64),
+        }
+    }
+
+    async fn auth_step(&mut self, step: Step) {
+        match step {
+            Step::Challenge(challenge) => self.session.challenge(&sasl::line::write(&challenge)),
+            Step::Claim(claim) => self.login(claim).await,
+            Step::Refused(SaslError::Malformed | SaslError::TooLong) => {
+                self.session.answer_login(AuthAnswer::Malformed);
+            }
+            Step::Refused(_) => self.session.answer_login(AuthAnswer::Refused),
         }
     }
 

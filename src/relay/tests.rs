@@ -19,6 +19,7 @@ use crate::seams::{
     AuthRequest, AuthVerdict, Authenticate, BoxStream, Deliver, DeliverError, Delivery,
     RecipientVerdict, TlsFacts, TlsStream, UpgradeTls,
 };
+use crate::smtp::BareNewlines;
 
 /// Knows alice (1), bob (2), full, locked of ours.example; stores what it is given.
 #[derive(Default)]

@@ -66,9 +66,9 @@ impl Store {
         let (path, events, entropy) = (dir.to_owned(), events.clone(), Arc::clone(entropy));
         let options = journal::Options::new(journal_key.clone());
         let open = move || open_blocking(&path, options, entropy, events);
-        tokio::task::spawn_blocking(open).await.unwrap_or_else(|failed| {
-            Err(StoreError::System(dir.into(), io::Error::other(failed)))
-        })
+        tokio::task::spawn_blocking(open)
+            .await
+            .unwrap_or_else(|failed| Err(StoreError::System(dir.into(), io::Error::other(failed))))
     }
 
     pub(super) fn log(&self) -> Arc<dyn store::Log> {

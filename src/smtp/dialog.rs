@@ -8,18 +8,24 @@ use super::session::{
     Ending, Event, Helo, Question, Receiving, Recipient, Session, State, Transaction,
 };
 use super::{BareNewlines, ListenerKind};
-use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, SaslError, Step};
+use crate::base::secret::SecretBytes;
 
 /// Octets that are set aside for a message because SIZE declared them; the rest as they come.
 const RESERVE_BYTES_MAX: u64 = 64 * 1024;
 
-/// What the driver says of a [`crate::sasl::PasswordClaim`].
+/// How an AUTH exchange ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthAnswer {
-    /// It is right; this is who it is.
+    /// The credential is right; this is who it is.
     Accepted(String),
     /// It is wrong.
     Refused,
+    /// The response does not have the mechanism's form.
+    Malformed,
+    /// The response is not base64.
+    BadBase64,
+    /// The client has given up.
+    Cancelled,
     /// It cannot be checked now.
     TryLater,
 }
@@ -36,7 +42,15 @@ impl<R> Session<R> {
         }
     }
 
-    /// Answers [`Event::Login`].
+    /// Answers [`Event::Auth`] or [`Event::AuthLine`]: the exchange goes on. `text` is base64.
+    pub fn challenge(&mut self, text: &str) {
+        if matches!(self.state, State::Asked(Question::Login)) {
+            self.outbox.extend_from_slice(format!("334 {text}\r\n").as_bytes());
+            self.state = State::Auth;
+        }
+    }
+
+    /// Answers [`Event::Auth`] or [`Event::AuthLine`]: the exchange has ended.
     pub fn answer_login(&mut self, answer: AuthAnswer) {
         if !matches!(self.state, State::Asked(Question::Login)) {
             return;
@@ -49,6 +63,9 @@ impl<R> Session<R> {
             }
             AuthAnswer::TryLater => self.say(replies::LOGIN_UNAVAILABLE),
             AuthAnswer::Refused => self.login_failed(replies::LOGIN_REFUSED),
+            AuthAnswer::Malformed => self.login_failed(replies::BAD_RESPONSE),
+            AuthAnswer::BadBase64 => self.refuse_command(replies::BAD_BASE64),
+            AuthAnswer::Cancelled => self.refuse_command(replies::LOGIN_CANCELLED),
         }
     }
 
@@ -122,8 +139,9 @@ impl<R> Session<R> {
 
     /// Takes a line: a command, or a response within AUTH.
     pub(super) fn line(&mut self, line: &[u8]) {
-        if let State::Auth(exchange) = std::mem::replace(&mut self.state, State::Command) {
-            return self.auth_response(exchange, line);
+        if matches!(self.state, State::Auth) {
+            let event = Event::AuthLine(SecretBytes::new(line.to_vec()));
+            return self.ask(Question::Login, event);
         }
         self.commands += 1;
         if self.commands > self.options.commands_max {
@@ -212,8 +230,7 @@ impl<R> Session<R> {
             out.push("STARTTLS".to_owned());
         }
         if self.options.kind.needs_auth() && self.protected && self.user.is_none() {
-            let names: Vec<_> = MECHANISMS.iter().map(|mechanism| mechanism.name()).collect();
-            out.push(format!("AUTH {}", names.join(" ")));
+            out.push(format!("AUTH {}", self.options.mechanisms.join(" ")));
         }
         out
     }
@@ -315,41 +332,13 @@ impl<R> Session<R> {
         if self.user.is_some() || self.transaction.is_some() {
             return self.refuse_command(replies::OUT_OF_PLACE);
         }
-        let Some(mechanism) = Mechanism::from_name(mechanism.as_bytes()) else {
+        let offered = &self.options.mechanisms;
+        let Some(mechanism) = offered.iter().find(|name| name.eq_ignore_ascii_case(mechanism))
+        else {
             return self.refuse_command(replies::UNKNOWN_MECHANISM);
         };
-        let initial = match initial.as_deref().map(sasl::line::read_initial).transpose() {
-            Ok(initial) => initial,
-            Err(_) => return self.refuse_command(replies::BAD_BASE64),
-        };
-        let (exchange, step) = Exchange::start(mechanism, initial.as_ref().map(|i| i.expose()));
-        self.auth_step(exchange, step);
-    }
-
-    fn auth_response(&mut self, mut exchange: Exchange, line: &[u8]) {
-        match sasl::line::read(line) {
-            Ok(sasl::line::Line::Response(response)) => {
-                let step = exchange.respond(response.expose());
-                self.auth_step(exchange, step);
-            }
-            Ok(sasl::line::Line::Cancel) => self.refuse_command(replies::LOGIN_CANCELLED),
-            Err(_) => self.refuse_command(replies::BAD_BASE64),
-        }
-    }
-
-    fn auth_step(&mut self, exchange: Exchange, step: Step) {
-        match step {
-            Step::Challenge(challenge) => {
-                let line = format!("334 {}\r\n", sasl::line::write(&challenge));
-                self.outbox.extend_from_slice(line.as_bytes());
-                self.state = State::Auth(exchange);
-            }
-            Step::Claim(claim) => self.ask(Question::Login, Event::Login(claim)),
-            Step::Refused(SaslError::Malformed | SaslError::TooLong) => {
-                self.login_failed(replies::BAD_RESPONSE);
-            }
-            Step::Refused(_) => self.login_failed(replies::LOGIN_REFUSED),
-        }
+        let initial = initial.map(SecretBytes::new);
+        self.ask(Question::Login, Event::Auth { mechanism, initial });
     }
 
     fn login_failed(&mut self, reply: Reply) {

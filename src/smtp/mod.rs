@@ -69,6 +69,8 @@ pub struct Options {
     pub kind: ListenerKind,
     /// What is done with CR or LF alone.
     pub bare_newlines: BareNewlines,
+    /// The SASL mechanisms that are offered, by their registered names.
+    pub mechanisms: Vec<&'static str>,
     /// Whether STARTTLS can be done.
     pub tls_offered: bool,
     /// Octets of a message at most (RFC 1870).

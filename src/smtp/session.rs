@@ -7,7 +7,7 @@ use super::data::Unstuffer;
 use super::limits::AUTH_LINE_BYTES_MAX;
 use super::reply::{Reply, replies};
 use super::{BareNewlines, ListenerKind, Options};
-use crate::sasl::{Exchange, PasswordClaim};
+use crate::base::secret::SecretBytes;
 
 /// One session. `R` is what the driver wants to remember of each accepted recipient.
 ///
@@ -42,7 +42,8 @@ pub(super) enum State<R> {
     /// Before the banner: nothing may come.
     Silent,
     Command,
-    Auth(Exchange),
+    /// A response within AUTH is awaited.
+    Auth,
     /// An event waits for its answer.
     Asked(Question),
     Data(Box<Receiving<R>>),
@@ -126,8 +127,16 @@ pub struct Recipient<R> {
 pub enum Event<R> {
     /// Send the output, then shake hands: [`Session::tls_established`]. Read nothing in between.
     StartTls,
-    /// Is this right? [`Session::answer_login`].
-    Login(PasswordClaim),
+    /// AUTH begins, with a mechanism that is offered. What goes to and fro within it is opaque
+    /// here: [`Session::challenge`] or [`Session::answer_login`].
+    Auth {
+        /// The mechanism's name, as it stands in the options.
+        mechanism: &'static str,
+        /// The initial response as sent (base64, or `=`), if there was one.
+        initial: Option<SecretBytes>,
+    },
+    /// The line that answers a challenge, as sent (base64, or `*`). Answered as [`Event::Auth`].
+    AuthLine(SecretBytes),
     /// Is mail taken for this recipient? [`Session::answer_recipient`].
     Recipient(RecipientPath),
     /// May a message come, and what stands in front of it? [`Session::begin_message`] or
@@ -253,7 +262,7 @@ impl<R> Session<R> {
     pub fn waiting(&self) -> Waiting {
         match self.state {
             State::Silent | State::Asked(_) => Waiting::Answer,
-            State::Command | State::Auth(_) => Waiting::Command,
+            State::Command | State::Auth => Waiting::Command,
             State::Data(_) => Waiting::Data,
             State::Closed => Waiting::Closed,
         }
@@ -349,11 +358,11 @@ impl<R> Session<R> {
     fn turn(&mut self) -> bool {
         match &mut self.state {
             State::Silent | State::Asked(_) | State::Closed => false,
-            State::Command | State::Auth(_) if self.draining => {
+            State::Command | State::Auth if self.draining => {
                 self.end(replies::SHUTTING_DOWN, Ending::Draining);
                 true
             }
-            State::Command | State::Auth(_) => self.turn_line(),
+            State::Command | State::Auth => self.turn_line(),
             State::Data(_) => self.turn_data(),
         }
     }

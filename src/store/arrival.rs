@@ -10,8 +10,8 @@
 //! Padding to [`RECORD_STEP_BYTES`] keeps the lengths of subject and headers out of sight.
 //!
 //! # Known gaps
-//! Records above 64 KiB lose their header block or structure; they are derived again from the opened
-//! message when they are asked for ([`ArrivalRecord::complete`]).
+//! Records above 64 KiB lose their header block or structure; they are derived again from the
+//! opened message when they are asked for ([`ArrivalRecord::complete`]).
 
 use crate::base::clock::UnixTime;
 use crate::base::crypto;

@@ -1,4 +1,5 @@
-//! Account files, arrival records, and the traits of journal and index as the mailbox role needs them.
+//! Account files, arrival records, and the traits of journal and index as the mailbox role needs
+//! them.
 //!
 //! - [`Log`] and [`Index`]: what the role asks of the journal's thread and of the cache beside it.
 //! - [`seal`] makes a stored message: the OpenPGP message and its [`ArrivalRecord`], in one frame.
@@ -8,14 +9,14 @@
 
 mod accounts;
 mod arrival;
-mod log;
+mod index;
 
 pub use accounts::{Accounts, AccountsError, BadFile, DIRECTORY};
 pub use arrival::{
     ArrivalError, ArrivalRecord, DETAIL_BYTES_MAX, Destination, HEADER_BYTES_MAX, LARGE_BODY_BYTES,
     RECORD_BYTES_MAX, RECORD_STEP_BYTES, Role, SealedArrival, open_record, seal,
 };
-pub use log::{Index, Log, MemoryIndex};
+pub use index::{Index, Log, MemoryIndex};
 
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+//! Arrival records under hostile octets, and the directory of accounts under failing disks.
+
 use super::*;
 use crate::base::clock::UnixTime;
 use crate::base::crypto::{self, Argon2Cost, Key};

@@ -49,6 +49,7 @@ class Load:
     def start(self):
         self.cycle += 1
         self.stopping = threading.Event()
+        self.disk_gone = False
         targets = [(self.deliver, n) for n in range(self.senders)] + [(self.watch, 0)]
         targets += [(changer.work, 0) for changer in self.changers]
         self.threads = [threading.Thread(target=self.guard, args=target, daemon=True)
@@ -62,7 +63,9 @@ class Load:
         except GONE:
             pass
         except ImapError as error:
-            self.errors.append(f"{target.__qualname__}: {error}")
+            # Without a disk the server may refuse; what was under way may or may not have happened.
+            if not (self.disk_gone and "[UNAVAILABLE]" in str(error)):
+                self.errors.append(f"{target.__qualname__}: {error}")
         except Exception as error:
             self.errors.append(f"{target.__qualname__}: {type(error).__name__}: {error}")
 

@@ -41,6 +41,7 @@ def campaign(name, make_disk, cuts, seed):
                 server.start()
                 load.start()
                 time.sleep(dice.uniform(0.3, 2.5))
+                load.disk_gone = True
                 disk.cut()
                 # The server lives on for a moment without its disk: it must not promise anything.
                 time.sleep(dice.uniform(0, 0.2))

@@ -2,7 +2,8 @@
 //! an order that a seed decides, against an oracle that knows nothing of records or snapshots.
 //!
 //! Disk, clock and entropy are virtual; journal, vault, OpenPGP and account machine are the real
-//! ones. Two things only are not from the seed: the key pairs, and the encapsulations inside OpenPGP.
+//! ones. Two things only are not from the seed: the key pairs, and the encapsulations inside
+//! OpenPGP.
 //!
 //! What is checked after every step and every restart: names, subscriptions, UIDs, flags, keywords
 //! and octets are those that were acknowledged; no UID ever stands for another message; UIDVALIDITY
@@ -10,6 +11,8 @@
 //! damage.
 //!
 //! `SEED=n cargo test --test sim` replays one seed; `SEEDS=n` runs as many.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed simulation")]
 
 mod oracle;
 mod world;

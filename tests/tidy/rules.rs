@@ -54,6 +54,7 @@ const CRATES: &[(&str, Who)] = &[
     ("idna", Who::Rooms(&["mail", "config", "host"])),
     ("log", Who::Rooms(&["host"])),
     ("mail_parser", Who::Rooms(&["mail"])),
+    ("memchr", Who::Rooms(&["mail", "smtp"])),
     ("openssl_sys", Who::Nobody),
     ("postcard", Who::Anyone),
     ("precis_profiles", Who::Rooms(&["vault"])),

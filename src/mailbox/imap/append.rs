@@ -113,12 +113,7 @@ impl Session {
         }
     }
 
-    async fn file(
-        &mut self,
-        tag: &Tag,
-        append: imap::Append,
-        message: Vec<u8>,
-    ) -> Result<(), End> {
+    async fn file(&mut self, tag: &Tag, append: imap::Append, message: Vec<u8>) -> Result<(), End> {
         let append = Append {
             mailbox: append.mailbox.as_str().to_owned(),
             flags: flag_names(&append.flags),

@@ -110,7 +110,11 @@ impl Session {
     }
 
     /// What is found, ascending; `None` if messages cannot be read.
-    async fn find(&mut self, work: Arc<Work>, rows: &[(u32, u32)]) -> Result<Option<Vec<u32>>, End> {
+    async fn find(
+        &mut self,
+        work: Arc<Work>,
+        rows: &[(u32, u32)],
+    ) -> Result<Option<Vec<u32>>, End> {
         let needs = needs(&work.key);
         let mut found = Vec::new();
         if !needs.record && !needs.body {

@@ -1,1 +1,724 @@
-//! Dialogs.
+//! Dialogs: what is sent and what is answered, over a pipe, against a whole mailbox role in memory.
+
+use super::{Connection, Imap, Options, Security, World};
+use crate::base::BoxFuture;
+use crate::base::budget::ByteBudget;
+use crate::base::event::Log;
+use crate::mailbox::tests::house::{House, PASSWORD, message};
+use crate::seams::{BoxStream, TlsFacts, TlsStream, UpgradeTls};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
+
+const BOB: &str = "bob@example.org";
+/// Octets that the pipe holds, so that a client that does not read stops the server.
+const PIPE_BYTES: usize = 16 * 1024;
+
+/// A handshake that changes nothing.
+struct NoTls;
+
+impl UpgradeTls for NoTls {
+    fn accept(&self, stream: BoxStream) -> BoxFuture<'_, io::Result<TlsStream>> {
+        let facts = TlsFacts { version: "TLSv1.3", cipher: "none", server_name: None };
+        Box::pin(async move { Ok(TlsStream { stream, facts }) })
+    }
+}
+
+/// One account with some mail, and IMAP over it.
+struct Stage {
+    house: House,
+    imap: Arc<Imap>,
+    drain: watch::Sender<bool>,
+}
+
+/// A client that reads answers line by line.
+struct Client {
+    stream: DuplexStream,
+    buffer: Vec<u8>,
+}
+
+impl Stage {
+    async fn new() -> Stage {
+        Stage::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Stage {
+        let house = House::new();
+        house.add(BOB).await;
+        let world = World {
+            mailboxes: house.mailboxes.clone(),
+            tls: Some(Arc::new(NoTls)),
+            message_budget: ByteBudget::new(1 << 20),
+            log: Log::new(house.events.clone()),
+        };
+        let imap = Imap::new(options, world);
+        Stage { house, imap, drain: watch::Sender::new(false) }
+    }
+
+    /// A connection, its greeting read.
+    async fn connect(&self, security: Security) -> Client {
+        let mut client = self.pipe(security);
+        let greeting = client.line().await;
+        assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 "), "{greeting}");
+        client
+    }
+
+    fn pipe(&self, security: Security) -> Client {
+        let (stream, server) = tokio::io::duplex(PIPE_BYTES);
+        let (imap, draining) = (self.imap.clone(), self.drain.subscribe());
+        let peer = Some("192.0.2.7".parse().unwrap());
+        tokio::spawn(async move {
+            imap.serve(Connection { stream: Box::new(server), peer, security }, draining).await;
+        });
+        Client { stream, buffer: Vec::new() }
+    }
+
+    /// A session that is logged in.
+    async fn session(&self) -> Client {
+        let mut client = self.connect(Security::Done).await;
+        let login = client.ask(&format!("LOGIN {BOB} \"{PASSWORD}\"")).await;
+        assert!(login.last().unwrap().starts_with("t OK [CAPABILITY IMAP4rev1 "), "{login:?}");
+        client
+    }
+
+    /// A session with a new, empty mailbox `Box` that is selected, and these messages in it.
+    async fn with_box(&self, subjects: &[&str]) -> Client {
+        let mut client = self.session().await;
+        client.ok("CREATE Box").await;
+        for subject in subjects {
+            client.append("Box", "", &message(subject)).await;
+        }
+        client.ok("SELECT Box").await;
+        client
+    }
+}
+
+impl Client {
+    async fn send(&mut self, text: &[u8]) {
+        self.stream.write_all(text).await.unwrap();
+    }
+
+    /// The next line without its CRLF, literals included as they come. Empty at the end.
+    async fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        loop {
+            let part = self.until(b"\r\n").await;
+            line.extend_from_slice(&part);
+            let Some(octets) = literal(&line) else { break };
+            while self.buffer.len() < octets {
+                self.fill().await;
+            }
+            line.extend(self.buffer.drain(..octets));
+        }
+        String::from_utf8_lossy(line.strip_suffix(b"\r\n").unwrap_or(&line)).into_owned()
+    }
+
+    async fn until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            let found = self.buffer.windows(end.len()).position(|window| window == end);
+            if let Some(at) = found {
+                return self.buffer.drain(..at + end.len()).collect();
+            }
+            if self.fill().await == 0 {
+                return std::mem::take(&mut self.buffer);
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> usize {
+        let mut chunk = [0; 4096];
+        let count = self.stream.read(&mut chunk).await.unwrap();
+        self.buffer.extend_from_slice(&chunk[..count]);
+        count
+    }
+
+    /// All lines as far as the one with tag `t`, or the end.
+    async fn answer(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            let last = line.is_empty() || line.starts_with("t ") || line.starts_with("+ ");
+            lines.push(line);
+            if last {
+                return lines;
+            }
+        }
+    }
+
+    async fn ask(&mut self, command: &str) -> Vec<String> {
+        self.send(format!("t {command}\r\n").as_bytes()).await;
+        self.answer().await
+    }
+
+    /// The untagged lines of a command that must succeed.
+    async fn ok(&mut self, command: &str) -> Vec<String> {
+        let mut lines = self.ask(command).await;
+        let last = lines.pop().unwrap();
+        assert!(last.starts_with("t OK"), "{command}: {lines:?} {last}");
+        lines
+    }
+
+    /// The last line of a command that must not succeed, and of which nothing else is said.
+    async fn refused(&mut self, command: &str) -> String {
+        let lines = self.ask(command).await;
+        assert_eq!(lines.len(), 1, "{command}: {lines:?}");
+        assert!(!lines[0].starts_with("t OK"), "{command}: {lines:?}");
+        lines[0].clone()
+    }
+
+    async fn append(&mut self, mailbox: &str, flags: &str, message: &[u8]) -> Vec<String> {
+        let head = format!("t APPEND {mailbox} {flags}{{{}+}}\r\n", message.len());
+        self.send(&[head.as_bytes(), message, b"\r\n"].concat()).await;
+        self.answer().await
+    }
+}
+
+/// The octets of the literal that a line announces at its end.
+fn literal(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"}\r\n")?;
+    let start = line.iter().rposition(|&byte| byte == b'{')?;
+    std::str::from_utf8(&line[start + 1..]).ok()?.parse().ok()
+}
+
+fn has(lines: &[String], start: &str) -> bool {
+    lines.iter().any(|line| line.starts_with(start))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_from_greeting_to_logout() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let capability = client.ok("CAPABILITY").await;
+    for name in ["IDLE", "UIDPLUS", "MOVE", "SPECIAL-USE", "LIST-EXTENDED", "UNSELECT"] {
+        assert!(capability[0].contains(name), "{capability:?}");
+    }
+    assert_eq!(client.ok("NAMESPACE").await, ["* NAMESPACE ((\"\" \"/\")) NIL NIL"]);
+    assert_eq!(client.ok("ID (\"name\" \"x\")").await, ["* ID (\"name\" \"Postseal\")"]);
+    assert_eq!(client.ok("ENABLE CONDSTORE").await, ["* ENABLED"]);
+    let end = client.ask("LOGOUT").await;
+    assert!(end[0].starts_with("* BYE") && end[1].starts_with("t OK"), "{end:?}");
+    assert_eq!(client.line().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clear_text_takes_no_password_and_starttls_forgets_all() {
+    let stage = Stage::new().await;
+    let mut client = stage.connect(Security::StartTls).await;
+    let refused = client.refused(&format!("LOGIN {BOB} \"{PASSWORD}\"")).await;
+    assert!(refused.starts_with("t NO [PRIVACYREQUIRED]"), "{refused}");
+    assert!(client.ok("CAPABILITY").await[0].contains("STARTTLS LOGINDISABLED"));
+    client.ok("STARTTLS").await;
+    let inside = client.ok("CAPABILITY").await;
+    assert!(inside[0].contains("AUTH=PLAIN") && !inside[0].contains("STARTTLS"), "{inside:?}");
+    client.ok(&format!("LOGIN {BOB} \"{PASSWORD}\"")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_follows_starttls_ends_the_session() {
+    let stage = Stage::new().await;
+    for behind in ["x NOOP\r\n", "x", "\r\n", "x LOGIN a b\r\n"] {
+        let mut client = stage.connect(Security::StartTls).await;
+        client.send(format!("t STARTTLS\r\n{behind}").as_bytes()).await;
+        let answer = client.answer().await;
+        assert!(answer[0].starts_with("* BYE"), "{behind:?}: {answer:?}");
+        assert_eq!(client.line().await, "", "{behind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_to_log_in() {
+    use base64::Engine;
+    let encode = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
+    let stage = Stage::new().await;
+    let plain = encode(format!("\0{BOB}\0{PASSWORD}"));
+    let mut client = stage.connect(Security::Done).await;
+    client.ok(&format!("AUTHENTICATE PLAIN {plain}")).await;
+
+    let mut client = stage.connect(Security::Done).await;
+    assert_eq!(client.ask("authenticate plain").await, ["+ "]);
+    client.send(format!("{plain}\r\n").as_bytes()).await;
+    assert!(client.answer().await[0].starts_with("t OK [CAPABILITY"));
+
+    let mut client = stage.connect(Security::Done).await;
+    client.ask("AUTHENTICATE LOGIN").await;
+    client.send(format!("{}\r\n", encode(BOB.into())).as_bytes()).await;
+    assert!(client.line().await.starts_with("+ "));
+    client.send(format!("{}\r\n", encode(PASSWORD.into())).as_bytes()).await;
+    assert!(client.answer().await[0].starts_with("t OK [CAPABILITY"));
+
+    let mut client = stage.connect(Security::Done).await;
+    let half = format!("t LOGIN {{{}}}\r\n", BOB.len());
+    client.send(half.as_bytes()).await;
+    assert!(client.line().await.starts_with("+ "));
+    client.send(format!("{BOB} {{{}+}}\r\n{PASSWORD}\r\n", PASSWORD.len()).as_bytes()).await;
+    assert!(client.answer().await[0].starts_with("t OK [CAPABILITY"));
+
+    let mut client = stage.connect(Security::Done).await;
+    client.ask("AUTHENTICATE PLAIN").await;
+    client.send(b"*\r\n").await;
+    assert!(client.answer().await[0].starts_with("t BAD"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_and_an_unknown_user_get_the_same_words() {
+    let stage = Stage::new().await;
+    let mut client = stage.connect(Security::Done).await;
+    let wrong = client.refused(&format!("LOGIN {BOB} wrong")).await;
+    assert!(wrong.starts_with("t NO [AUTHENTICATIONFAILED]"), "{wrong}");
+    assert_eq!(client.refused("LOGIN nobody@example.org wrong").await, wrong);
+    let last = client.ask(&format!("LOGIN {BOB} wrong")).await;
+    assert_eq!(last[0], wrong);
+    assert!(client.line().await.starts_with("* BYE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_speaks_another_protocol_is_turned_away() {
+    let stage = Stage::new().await;
+    let mut client = stage.connect(Security::Done).await;
+    client.send(b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\n\r\n").await;
+    let mut lines = Vec::new();
+    loop {
+        match client.line().await {
+            end if end.is_empty() => break,
+            line => lines.push(line),
+        }
+    }
+    assert!(lines.len() <= 4 && lines.last().unwrap().starts_with("* BYE"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn selecting_says_what_a_client_needs_and_messages_are_fetched() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one", "two"]).await;
+    let select = client.ok("SELECT \"Box\" (CONDSTORE)").await;
+    for start in ["* FLAGS (\\Answered", "* OK [PERMANENTFLAGS (", "* 2 EXISTS", "* OK [UNSEEN 1]"]
+    {
+        assert!(has(&select, start), "{start}: {select:?}");
+    }
+    assert!(
+        select.iter().any(|line| line.starts_with("* OK [PERMANENTFLAGS") && line.contains("\\*"))
+    );
+    assert!(has(&select, "* OK [UIDNEXT 3]") && has(&select, "* OK [UIDVALIDITY "), "{select:?}");
+    assert!(!select.iter().any(|line| line.contains("MODSEQ")), "{select:?}");
+
+    let size = message("one").len();
+    let fetched = client.ok("UID FETCH 1:* (RFC822.SIZE FLAGS UID)").await;
+    assert_eq!(fetched[0], format!("* 1 FETCH (UID 1 RFC822.SIZE {size} FLAGS ())"));
+    assert_eq!(fetched.len(), 2);
+    let body = client.ok("UID FETCH 2 BODY.PEEK[]").await;
+    let text = String::from_utf8(message("two")).unwrap();
+    assert_eq!(body, [format!("* 2 FETCH (UID 2 BODY[] {{{size}}}\r\n{text})")]);
+    let part = client.ok("FETCH 2 BODY.PEEK[]<6.3>").await;
+    assert_eq!(part, ["* 2 FETCH (BODY[]<6> {3}\r\nAnn)"]);
+    let beyond = client.ok("FETCH 2 BODY.PEEK[]<9999.3>").await;
+    assert_eq!(beyond, ["* 2 FETCH (BODY[]<9999> {0}\r\n)"]);
+    let fields = client.ok("UID FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject X-None)])").await;
+    let expected = "UID 1 BODY[HEADER.FIELDS (Subject X-None)] {16}\r\nSubject: one\r\n\r\n";
+    assert_eq!(fields, [format!("* 1 FETCH ({expected})")]);
+    let text = client.ok("FETCH 1 (BODY.PEEK[TEXT] BODY.PEEK[1])").await;
+    let body = "The body of one.\r\n";
+    assert_eq!(text, [format!("* 1 FETCH (BODY[TEXT] {{18}}\r\n{body} BODY[1] {{18}}\r\n{body})")]);
+    let envelope = client.ok("FETCH 1 ENVELOPE").await;
+    let ann = "((\"Ann\" NIL \"ann\" \"example.com\"))";
+    assert_eq!(
+        envelope,
+        [format!(
+            "* 1 FETCH (ENVELOPE (\"Mon, 23 Nov 2026 03:00:00 +0000\" \"one\" {ann} {ann} {ann} \
+             ((NIL NIL \"bob\" \"example.org\")) NIL NIL NIL \"<one@example.com>\"))"
+        )]
+    );
+    let structure = client.ok("FETCH 1 (BODY BODYSTRUCTURE)").await;
+    let leaf = "\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 18 1";
+    let plain = leaf.replace("(\"CHARSET\" \"US-ASCII\")", "NIL");
+    let shown =
+        |leaf: &str| format!("* 1 FETCH (BODY ({leaf}) BODYSTRUCTURE ({leaf} NIL NIL NIL NIL))");
+    assert!(structure == [shown(leaf)] || structure == [shown(&plain)], "{structure:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_a_body_sets_seen_and_peeking_does_not() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one", "two"]).await;
+    client.ok("FETCH 1 BODY.PEEK[]").await;
+    client.ok("FETCH 1 RFC822.HEADER").await;
+    let flags = client.ok("FETCH 1 FLAGS").await;
+    assert!(!flags[0].contains("Seen"), "{flags:?}");
+    let read = client.ok("UID FETCH 1 BODY[TEXT]").await;
+    assert!(read[0].contains("FLAGS (\\Seen"), "{read:?}");
+    assert_eq!(read.len(), 1, "told once: {read:?}");
+    let again = client.ok("UID FETCH 1 BODY[TEXT]").await;
+    assert!(!again[0].contains("FLAGS"), "{again:?}");
+    client.ok("EXAMINE Box").await;
+    let examined = client.ok("UID FETCH 2 BODY[TEXT]").await;
+    assert!(!examined[0].contains("FLAGS"), "{examined:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn flags_and_keywords_are_stored_and_told() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one", "two"]).await;
+    let stored = client.ok("UID STORE 1 +Flags (\\Seen)").await;
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    assert!(stored[0].starts_with("* 1 FETCH (UID 1 FLAGS (\\Seen"), "{stored:?}");
+    let same = client.ok("UID STORE 1 +FLAGS (\\Seen)").await;
+    assert_eq!(same, stored, "told also where nothing changes");
+    assert!(client.ok("STORE 2 +FLAGS.SILENT (\\Flagged)").await.is_empty());
+    let keyword = client.ok("UID STORE 1:2 +FLAGS ($label1 Junk)").await;
+    assert!(
+        keyword[0].starts_with("* FLAGS (") && keyword[0].contains("$label1 Junk"),
+        "{keyword:?}"
+    );
+    assert!(has(&keyword, "* 2 FETCH (UID 2 FLAGS (\\Flagged $label1 Junk"), "{keyword:?}");
+    let removed = client.ok("STORE 1 -FLAGS (\\Seen $label1)").await;
+    assert!(removed[0].starts_with("* 1 FETCH (UID 1 FLAGS (Junk"), "{removed:?}");
+    let replaced = client.ok("STORE 1 FLAGS (\\Draft)").await;
+    assert!(replaced[0].starts_with("* 1 FETCH (UID 1 FLAGS (\\Draft"), "{replaced:?}");
+    assert!(client.refused("STORE 3 FLAGS ()").await.starts_with("t BAD"));
+    assert!(client.ok("UID STORE 99 FLAGS ()").await.is_empty());
+    client.ok("EXAMINE Box").await;
+    assert!(client.refused("STORE 1 FLAGS ()").await.starts_with("t NO [READ-ONLY]"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn copy_move_and_expunge_say_which_uids() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one", "two", "three", "four"]).await;
+    client.ok("CREATE Other").await;
+    let copied = client.ask("UID COPY 1,3 Other").await;
+    let code = copied[0].strip_prefix("t OK [COPYUID ").unwrap_or_else(|| panic!("{copied:?}"));
+    assert!(code.contains(" 1,3 1:2] "), "{copied:?}");
+    assert!(client.refused("COPY 1 Nowhere").await.starts_with("t NO [TRYCREATE]"));
+    let moved = client.ok("UID MOVE 2 Other").await;
+    assert!(moved[0].starts_with("* OK [COPYUID ") && moved[0].contains(" 2 3] "), "{moved:?}");
+    assert_eq!(moved[1], "* 2 EXPUNGE");
+    client.ok("STORE 1:3 +FLAGS.SILENT (\\Deleted)").await;
+    assert_eq!(client.ok("UID EXPUNGE 3").await, ["* 2 EXPUNGE"]);
+    assert_eq!(client.ok("EXPUNGE").await, ["* 2 EXPUNGE", "* 1 EXPUNGE"]);
+    let status = client.ok("STATUS Other (MESSAGES UNSEEN UIDNEXT)").await;
+    assert_eq!(status, ["* STATUS \"Other\" (MESSAGES 3 UNSEEN 3 UIDNEXT 4)"]);
+    client.ok("SELECT Other").await;
+    client.ok("STORE 1 +FLAGS (\\Deleted)").await;
+    assert!(client.ok("CLOSE").await.is_empty());
+    assert!(has(&client.ok("EXAMINE Other").await, "* 2 EXISTS"));
+    client.ok("UNSELECT").await;
+    assert!(client.refused("FETCH 1 UID").await.starts_with("t BAD"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn append_files_a_message_and_says_its_uid() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let filed = client
+        .append("Drafts", "(\\Draft $x) \"01-Feb-2020 10:00:00 +0200\" ", b"A: b\r\n\r\nc")
+        .await;
+    assert!(filed[0].starts_with("t OK [APPENDUID ") && filed[0].contains(" 1] "), "{filed:?}");
+    client.send(b"t APPEND Drafts {3}\r\n").await;
+    assert!(client.line().await.starts_with("+ "));
+    client.send(b"a:b\r\n").await;
+    assert!(client.answer().await[0].starts_with("t OK [APPENDUID "));
+    client.ok("SELECT Drafts").await;
+    let shown = client.ok("UID FETCH 1 (FLAGS INTERNALDATE BODY.PEEK[])").await;
+    assert!(shown[0].contains("\\Draft $x"), "{shown:?}");
+    assert!(shown[0].contains("INTERNALDATE \" 1-Feb-2020 08:00:00 +0000\""), "{shown:?}");
+    let here = client.append("Drafts", "", b"x: y\r\n\r\n").await;
+    assert!(has(&here, "* 3 EXISTS"), "{here:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn append_refuses_before_the_message_comes_and_stays_in_step() {
+    let stage = Stage::with(Options { message_bytes_max: 1000, ..Options::default() }).await;
+    let mut client = stage.session().await;
+    for (mailbox, octets, code) in [
+        ("Nowhere", 10, "t NO [TRYCREATE]"),
+        ("Drafts", 1001, "t NO [TOOBIG]"),
+        ("Drafts", 0, "t NO "),
+    ] {
+        let answer = client.append(mailbox, "", &vec![b'x'; octets]).await;
+        assert!(answer[0].starts_with(code), "{answer:?}");
+        client.ok("NOOP").await;
+        let waits = client.refused(&format!("APPEND {mailbox} {{{octets}}}")).await;
+        assert!(waits.starts_with(code), "{waits}");
+        client.ok("NOOP").await;
+    }
+    let nul = client.append("Drafts", "", b"a: b\r\n\r\n\0").await;
+    assert!(nul[0].starts_with("t BAD"), "{nul:?}");
+    let status = client.ok("STATUS Drafts (MESSAGES)").await;
+    assert_eq!(status, ["* STATUS \"Drafts\" (MESSAGES 0)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_for_messages_is_shared_and_given_back() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let taken = stage.imap.world.message_budget.reserve(1 << 20).unwrap();
+    let answer = client.append("Drafts", "", b"a: b\r\n\r\n").await;
+    assert!(answer[0].starts_with("t NO [UNAVAILABLE]"), "{answer:?}");
+    drop(taken);
+    let answer = client.append("Drafts", "", b"a: b\r\n\r\n").await;
+    assert!(answer[0].starts_with("t OK"), "{answer:?}");
+    assert_eq!(stage.imap.world.message_budget.free_bytes(), 1 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_tells_what_happens_elsewhere_as_it_happens() {
+    let stage = Stage::new().await;
+    let mut watcher = stage.with_box(&["one", "two"]).await;
+    let mut actor = stage.session().await;
+    actor.ok("SELECT Box").await;
+    assert_eq!(watcher.ask("IDLE").await, ["+ idling"]);
+    actor.append("Box", "", &message("three")).await;
+    assert_eq!(watcher.line().await, "* 3 EXISTS");
+    assert!(watcher.line().await.ends_with(" RECENT"));
+    actor.ok("UID STORE 2 +FLAGS (\\Deleted)").await;
+    assert!(watcher.line().await.starts_with("* 2 FETCH (UID 2 FLAGS (\\Deleted"));
+    actor.ok("EXPUNGE").await;
+    assert_eq!(watcher.line().await, "* 2 EXPUNGE");
+    watcher.send(b"DONE\r\n").await;
+    assert!(watcher.answer().await[0].starts_with("t OK IDLE"));
+    assert_eq!(watcher.ask("IDLE").await, ["+ idling"]);
+    watcher.send(b"t NOOP\r\n").await;
+    assert_eq!(watcher.answer().await, ["t BAD Expected DONE"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expunge_elsewhere_is_not_told_while_numbers_are_in_use() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one", "two", "three"]).await;
+    let mut other = stage.session().await;
+    other.ok("SELECT Box").await;
+    other.ok("STORE 1 +FLAGS (\\Deleted)").await;
+    other.ok("EXPUNGE").await;
+    let fetched = client.ok("FETCH 2 UID").await;
+    assert_eq!(fetched, ["* 2 FETCH (UID 2)"], "no EXPUNGE in the answer to FETCH");
+    let silent = client.ask("STORE 1 +FLAGS (\\Seen)").await;
+    assert!(silent.iter().all(|line| !line.contains("EXPUNGE")), "{silent:?}");
+    assert!(silent.last().unwrap().starts_with("t NO"), "message 1 is gone: {silent:?}");
+    let found = client.ok("SEARCH ALL").await;
+    assert_eq!(found, ["* SEARCH 2 3"]);
+    assert_eq!(client.ok("NOOP").await, ["* 1 EXPUNGE"]);
+    assert_eq!(client.ok("SEARCH ALL").await, ["* SEARCH 1 2"]);
+    assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 2 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn search_finds_by_flags_headers_and_text() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one", "two", "three"]).await;
+    client
+        .append(
+            "Box",
+            "(\\Seen) ",
+            "Subject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nR3LDvMOfZSBhdXMgS8O2bG4=\r\n"
+                .as_bytes(),
+        )
+        .await;
+    for (program, found) in [
+        ("SUBJECT two", " 2"),
+        ("SUBJECT \"T\" NOT SUBJECT three", " 2"),
+        ("OR SUBJECT one SUBJECT three", " 1 3"),
+        ("UNDELETED HEADER Message-ID <two@example.com>", " 2"),
+        ("BODY \"body of one\"", " 1"),
+        ("TEXT example.com", " 1 2 3"),
+        ("SEEN", " 4"),
+        ("UNSEEN", " 1 2 3"),
+        ("2:*", " 2 3 4"),
+        ("UID 2:3 FROM ann", " 2 3"),
+        ("SENTON 23-Nov-2026", " 1 2 3"),
+        ("SENTSINCE 24-Nov-2026", ""),
+        ("LARGER 100000", ""),
+        ("SMALLER 100000 KEYWORD none", ""),
+        ("(SUBJECT one)", " 1"),
+        ("CHARSET UTF-8 SUBJECT \"GRÜSSE\"", ""),
+        ("CHARSET UTF-8 SUBJECT \"grüße\"", " 4"),
+        ("CHARSET UTF-8 BODY \"köln\"", " 4"),
+        ("HEADER Subject \"\"", " 1 2 3 4"),
+    ] {
+        let answer = client.ok(&format!("SEARCH {program}")).await;
+        assert_eq!(answer.last().unwrap(), &format!("* SEARCH{found}"), "{program}");
+    }
+    let charset = client.refused("SEARCH CHARSET KOI8-R SUBJECT x").await;
+    assert!(charset.starts_with("t NO [BADCHARSET"), "{charset}");
+    assert!(client.refused("SEARCH RETURN (ALL) ALL").await.starts_with("t BAD"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn folders_are_listed_as_clients_expect() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let listed = client.ok("list (subscribed) \"\" \"*\" return (special-use)").await;
+    for (name, attribute) in
+        [("Sent", "\\Sent"), ("Drafts", "\\Drafts"), ("Trash", "\\Trash"), ("Junk", "\\Junk")]
+    {
+        let line = listed.iter().find(|line| line.ends_with(&format!("\"{name}\"")));
+        assert!(line.is_some_and(|line| line.contains(attribute)), "{name}: {listed:?}");
+        assert!(line.is_some_and(|line| line.contains("\\Subscribed")), "{name}: {listed:?}");
+    }
+    assert_eq!(client.ok("LIST \"\" \"\"").await, ["* LIST (\\Noselect) \"/\" \"\""]);
+    assert!(client.ok("list \"\" \"inbox\"").await[0].ends_with("\"INBOX\""));
+    client.ok("create \"Kind &APw-/Deep\"").await;
+    let level = client.ok("LIST \"\" %").await;
+    assert!(
+        level.iter().any(|l| l.contains("\\HasChildren") && l.ends_with("\"Kind &APw-\"")),
+        "{level:?}"
+    );
+    assert!(!level.iter().any(|l| l.contains("Deep")), "{level:?}");
+    let deep = client.ok("LIST \"Kind &APw-/\" %").await;
+    assert_eq!(deep, ["* LIST (\\HasNoChildren) \"/\" \"Kind &APw-/Deep\""]);
+    client.ok("SUBSCRIBE \"Kind &APw-/Deep\"").await;
+    client.ok("SUBSCRIBE gone").await;
+    let lsub = client.ok("LSUB \"\" %").await;
+    assert!(has(&lsub, "* LSUB (\\Noselect) \"/\" \"Kind &APw-\""), "{lsub:?}");
+    assert!(has(&lsub, "* LSUB () \"/\" \"gone\""), "{lsub:?}");
+    let gone = client.ok("LIST (SUBSCRIBED) \"\" gone").await;
+    assert_eq!(gone, ["* LIST (\\NonExistent \\Subscribed) \"/\" \"gone\""]);
+    let recursive = client.ok("LIST (SUBSCRIBED RECURSIVEMATCH) \"\" Kind*").await;
+    assert!(has(&recursive, "* LIST (\\HasNoChildren \\Subscribed)"), "{recursive:?}");
+    let info = client.ok("LIST (SUBSCRIBED RECURSIVEMATCH) \"\" K%").await;
+    assert!(info[0].ends_with("\"Kind &APw-\" (\"CHILDINFO\" (\"SUBSCRIBED\"))"), "{info:?}");
+    let status = client.ok("LIST \"\" (Sent Junk) RETURN (STATUS (MESSAGES UIDNEXT))").await;
+    assert!(has(&status, "* STATUS \"Sent\" (MESSAGES 0 UIDNEXT 1)"), "{status:?}");
+    assert_eq!(status.len(), 4, "{status:?}");
+    client.ok("RENAME \"Kind &APw-/Deep\" Shallow").await;
+    client.ok("DELETE Shallow").await;
+    for (command, code) in [
+        ("SELECT Shallow", "t NO [NONEXISTENT]"),
+        ("CREATE Sent", "t NO [ALREADYEXISTS]"),
+        ("CREATE \"a//b\"", "t NO [CANNOT]"),
+        ("DELETE INBOX", "t NO [CANNOT]"),
+        ("CREATE &", "t NO [CANNOT]"),
+        ("STATUS none (MESSAGES)", "t NO [NONEXISTENT]"),
+        ("XLIST \"\" *", "t BAD"),
+    ] {
+        let answer = client.refused(command).await;
+        assert!(answer.starts_with(code), "{command}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_account_shows_nothing_and_loses_nothing() {
+    let stage = Stage::new().await;
+    stage.house.mailboxes.lock(BOB).await.unwrap();
+    let mut client = stage.session().await;
+    for command in [
+        "LIST \"\" *",
+        "LIST \"\" \"\"",
+        "LSUB \"\" *",
+        "STATUS INBOX (MESSAGES)",
+        "SELECT INBOX",
+        "EXAMINE INBOX",
+        "CREATE x",
+        "DELETE x",
+        "RENAME x y",
+        "SUBSCRIBE x",
+        "APPEND INBOX {3}",
+    ] {
+        let answer = client.refused(command).await;
+        assert!(answer.starts_with("t NO [UNAVAILABLE]"), "{command}: {answer}");
+    }
+    let answer = client.append("INBOX", "", b"abc").await;
+    assert!(answer.len() == 1 && answer[0].starts_with("t NO [UNAVAILABLE]"), "{answer:?}");
+    for command in ["CAPABILITY", "NOOP", "NAMESPACE", "ID NIL", "ENABLE X"] {
+        client.ok(command).await;
+    }
+    assert_eq!(client.ask("IDLE").await, ["+ idling"]);
+    client.send(b"DONE\r\n").await;
+    assert!(client.answer().await[0].starts_with("t OK"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn locking_ends_sessions_with_bye_between_responses() {
+    let stage = Stage::new().await;
+    let mut idle = stage.with_box(&["one"]).await;
+    let mut quiet = stage.session().await;
+    idle.ask("IDLE").await;
+    stage.house.mailboxes.lock(BOB).await.unwrap();
+    for client in [&mut idle, &mut quiet] {
+        assert!(client.line().await.starts_with("* BYE [UNAVAILABLE]"));
+        assert_eq!(client.line().await, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_and_the_end_of_the_server_end_a_session() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    tokio::time::sleep(Duration::from_secs(29 * 60)).await;
+    client.ok("NOOP").await;
+    assert!(client.line().await.starts_with("* BYE"), "after thirty minutes");
+    let mut client = stage.connect(Security::Done).await;
+    assert!(client.line().await.starts_with("* BYE"), "nobody logged in");
+    let mut client = stage.connect(Security::Done).await;
+    stage.drain.send(true).unwrap();
+    assert!(client.line().await.starts_with("* BYE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_may_be_sent_without_waiting() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one"]).await;
+    let many: String = (0..200).map(|n| format!("n{n} NOOP\r\n")).collect();
+    client.send(many.as_bytes()).await;
+    for n in 0..200 {
+        assert_eq!(client.line().await, format!("n{n} OK NOOP completed"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_deleted_elsewhere_is_left() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one"]).await;
+    let mut other = stage.session().await;
+    other.ok("DELETE Box").await;
+    assert!(client.ok("NOOP").await[0].starts_with("* OK [CLOSED]"));
+    assert!(client.refused("FETCH 1 UID").await.starts_with("t BAD"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_is_delivered_appears_and_is_recent_once() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let before = client.ok("SELECT INBOX").await;
+    stage.house.deliver(&[BOB], "news").await.unwrap();
+    client.ask("IDLE").await;
+    let exists = client.line().await;
+    assert!(exists.ends_with(" EXISTS"), "{before:?} {exists}");
+    assert!(client.line().await.ends_with(" RECENT"));
+    client.send(b"DONE\r\n").await;
+    client.answer().await;
+    let flags = client.ok("FETCH * FLAGS").await;
+    assert!(flags[0].contains("\\Recent"), "{flags:?}");
+    let mut other = stage.session().await;
+    other.ok("SELECT INBOX").await;
+    let flags = other.ok("FETCH * FLAGS").await;
+    assert!(!flags[0].contains("\\Recent"), "{flags:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_octets_come_back_as_they_were_sent() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let long = vec![b'x'; 5000];
+    for odd in [
+        b"no header at all".to_vec(),
+        b"A: b\n\nbare line feeds\n".to_vec(),
+        b"Subject: \xff\xfe\r\n\r\n8-bit \x80\x81\r\n".to_vec(),
+        [b"A: b\r\n\r\n".to_vec(), long].concat(),
+        b"\r\n".to_vec(),
+    ] {
+        let uid = client.append("Drafts", "", &odd).await.pop().unwrap();
+        let uid = uid.split(']').next().unwrap().rsplit(' ').next().unwrap().to_owned();
+        client.ok("SELECT Drafts").await;
+        client.send(format!("t UID FETCH {uid} (RFC822.SIZE BODY.PEEK[])\r\n").as_bytes()).await;
+        let head = String::from_utf8(client.until(b"\r\n").await).unwrap();
+        let size = odd.len();
+        assert!(head.ends_with(&format!("RFC822.SIZE {size} BODY[] {{{size}}}\r\n")), "{head}");
+        while client.buffer.len() < size {
+            client.fill().await;
+        }
+        assert_eq!(client.buffer.drain(..size).collect::<Vec<_>>(), odd);
+        client.answer().await;
+    }
+}

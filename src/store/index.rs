@@ -1,7 +1,7 @@
 //! The journal as the mailbox role sees it, and the index over it.
 //!
-//! The real log is the journal's thread in `host`; the real index is sled, also there. Their twins in
-//! memory serve tests: [`MemoryIndex`] here.
+//! The real log is the journal's thread in `host`; the real index is sled, also there. The index
+//! has a twin in memory: [`MemoryIndex`].
 
 use crate::base::BoxFuture;
 use crate::base::ids::{AccountNumber, ObjectId};
@@ -51,7 +51,7 @@ impl MemoryIndex {
 
 impl Index for MemoryIndex {
     fn get(&self, account: AccountNumber) -> Option<AccountHead> {
-        self.table().get(&account).cloned()
+        self.table().get(&account).copied()
     }
 
     fn put(&self, account: AccountNumber, head: AccountHead) {
@@ -63,6 +63,6 @@ impl Index for MemoryIndex {
     }
 
     fn all(&self) -> Vec<(AccountNumber, AccountHead)> {
-        self.table().iter().map(|(account, head)| (*account, head.clone())).collect()
+        self.table().iter().map(|(account, head)| (*account, *head)).collect()
     }
 }
