@@ -159,13 +159,17 @@ fn authenticate(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     cursor.sp()?;
     let mechanism = cursor.upper_atom("a mechanism")?;
     let initial = match cursor.accept(b' ') {
-        true => match cursor.take_while(|byte| byte.is_ascii_graphic()) {
+        true => match cursor.take_while(is_base64_char) {
             [] => return cursor.fail("an initial response"),
             response => Some(SecretBytes::new(response.to_vec())),
         },
         false => None,
     };
     Ok(Command::Authenticate { mechanism, initial })
+}
+
+fn is_base64_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
 /// RFC 5161 §3.1.
