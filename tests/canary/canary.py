@@ -34,6 +34,7 @@ WORDS = canaries.words(DICE, PLACES)
 SEARCH = canaries.Search(WORDS)
 
 server = Server(environment={"RUST_LOG": "trace", "SSLKEYLOGFILE": "/tmp/keylog-of-postseal"})
+server.plain_serve = True
 at_end(server.remove)
 
 

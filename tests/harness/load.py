@@ -208,7 +208,10 @@ class Changer:
         client = self.load.server.imap(timeout=30)
         if self.model is None:
             for name in self.names:
-                client.ok("CREATE", quote(name))
+                # An earlier attempt may have been cut off between the two.
+                status, words, _ = client.command("CREATE", quote(name))
+                if status != "OK" and "ALREADYEXISTS" not in words:
+                    raise ImapError(status, words)
             self.model = {name: {} for name in self.names}
         box = client.select(self.names[0])
         self.load.note_box(0, self.names[0], box)
