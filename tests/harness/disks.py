@@ -45,8 +45,14 @@ class ShutdownDisk:
         call("xfs_io", "-x", "-c", "shutdown", self.path)
 
     def restore(self):
-        """The power is back: the file system replays its journal."""
+        """The power is back: the file system replays its journal.
+
+        On a new loop device: a mount namespace of some other program may hold the old mount, and
+        with it the stopped file system, which a second mount of the same device would show again.
+        """
         unmount(self.path)
+        subprocess.run(["losetup", "-d", self.loop], capture_output=True)
+        self.attach()
         self.mount()
 
     def remount(self, options):

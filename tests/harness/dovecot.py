@@ -100,7 +100,7 @@ def as_if_installed(packages, command):
     layers = ":".join(os.path.join(ours.PEERS, package, "usr") for package in packages)
     mount = f"mount -t overlay overlay -o lowerdir={layers}:/usr /usr"
     return ["unshare", "-m", "sh", "-c",
-            f'mount --make-rprivate / && {mount} && exec "$@"', "sh", *command]
+            f'mount --make-rslave / && {mount} && exec "$@"', "sh", *command]
 
 
 class Dovecot(ours.Server):

@@ -26,6 +26,10 @@ GONE = (Closed, OSError, smtplib.SMTPException, EOFError)
 FLAGS = ["\\Seen", "\\Flagged", "\\Answered", "\\Draft", "$Work", "Later"]
 
 
+# How long the fold may take after a login until something counts as lost.
+FOLD_SECONDS = 30
+
+
 class Load:
     def __init__(self, server, ack_path, seed, senders=3, changers=2):
         self.server = server
@@ -140,9 +144,26 @@ class Load:
         box = client.select()
         self.note_box(account, "INBOX", box)
         known = self.verified[account]
-        self.wait_fold(client, len(wanted))
         if everything:
             known.clear()
+        # The tray folds behind the login; EXISTS grows.
+        end = time.monotonic() + FOLD_SECONDS
+        while True:
+            client.ok("NOOP")
+            self.read_new(client, account, known, wanted, box)
+            lost = sorted(set(wanted) - {name for name, _ in known.values()})
+            if not lost or time.monotonic() > end:
+                break
+            time.sleep(0.1)
+        assert not lost, f"{len(lost)} of {len(wanted)} acknowledged messages lost: {lost[:3]}"
+        if account == 0:
+            for uid, name in self.seen.items():
+                now = known.get(uid, ("nothing",))[0]
+                assert now == name, f"UID {uid} was shown as {name} and is now {now}"
+        client.logout()
+        return len(wanted)
+
+    def read_new(self, client, account, known, wanted, box):
         top = max(known, default=0)
         listed = {row["UID"] for row in client.fetch("1:*", "(UID RFC822.SIZE)")}
         assert set(known) <= listed, f"UIDs gone from INBOX: {sorted(set(known) - listed)[:5]}"
@@ -154,26 +175,6 @@ class Load:
                 assert wanted[name] == mark, f"{name} came back with other octets"
             known[row["UID"]] = (name, mark)
             self.note_meaning(account, "INBOX", box["UIDVALIDITY"], row["UID"], mark)
-        have = {name for name, _ in known.values()}
-        lost = sorted(set(wanted) - have)
-        assert not lost, f"{len(lost)} of {len(wanted)} acknowledged messages lost: {lost[:3]}"
-        if account == 0:
-            for uid, name in self.seen.items():
-                now = known.get(uid, ("nothing",))[0]
-                assert now == name, f"UID {uid} was shown as {name} and is now {now}"
-        client.logout()
-        return len(wanted)
-
-    def wait_fold(self, client, count):
-        """The tray folds behind the login; EXISTS grows, and notes of the server come on top."""
-        end = time.monotonic() + 30
-        last, still = -1, 0
-        while time.monotonic() < end and still < 4:
-            client.ok("NOOP")
-            now = len(client.search("ALL"))
-            still = still + 1 if now == last and now >= count else 0
-            last = now
-            time.sleep(0.05)
 
     def bodies(self, client, uids):
         for at in range(0, len(uids), 100):
