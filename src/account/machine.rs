@@ -528,12 +528,19 @@ impl Machine {
         Some(Planned { batches, step, outcome: Outcome::Maintained })
     }
 
+    /// A tombstone for what nothing points to any more.
     fn plan_burial(&self) -> Planned {
         let frames: Vec<Address> =
             self.state.dead.iter().take(TOMBSTONE_ADDRESSES_MAX).copied().collect();
+        // The journal refuses a tombstone that names a frame whose header it cannot read.
+        let known = |at: &Address| match self.reader.info(*at) {
+            Ok(info) => info.account == self.place.account,
+            Err(error) => matches!(error, ReadError::Io(_)),
+        };
+        let buried: Vec<Address> = frames.iter().copied().filter(known).collect();
         let object = ObjectId::random(&*self.entropy);
-        let entry = Entry::tombstone(self.place.account, object, &frames);
-        let batches = vec![vec![entry]];
+        let entry = Entry::tombstone(self.place.account, object, &buried);
+        let batches = if buried.is_empty() { Vec::new() } else { vec![vec![entry]] };
         Planned { batches, step: Step::Buried(frames), outcome: Outcome::Maintained }
     }
 

@@ -9,6 +9,18 @@ use zeroize::Zeroize;
 /// `N` secret bytes on the heap.
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
+/// Octets of stack that [`scrub_stack`] overwrites: more than a parser's frames take.
+const SCRUBBED_STACK_BYTES: usize = 64 * 1024;
+
+/// Overwrites what calls that have returned left on this thread's stack. The allocator clears what
+/// is freed on the heap; nothing does so for stacks, and a thread that waits keeps its remains.
+#[inline(never)]
+pub fn scrub_stack() {
+    let mut room = [0u8; SCRUBBED_STACK_BYTES];
+    room.zeroize();
+    std::hint::black_box(&mut room);
+}
+
 impl<const N: usize> Secret<N> {
     /// A secret of zeros, to be filled through [`Secret::expose_mut`].
     pub fn zeroed() -> Self {

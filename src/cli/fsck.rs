@@ -1,7 +1,7 @@
 //! `postseal fsck`: reads everything that a stopped server has stored and names what is damaged.
 //!
-//! Verifies checksums, digests and MACs under the outside keys; no password is needed and nothing is
-//! opened. Nothing is changed but for the index, a cache that the next start makes anew.
+//! Verifies checksums, digests and MACs under the outside keys; no password is needed and nothing
+//! is opened. Nothing is changed but for the index, a cache that the next start makes anew.
 //!
 //! # Known gaps
 //! An account file is believed when its MAC is right: what only its vault knows is compared at the

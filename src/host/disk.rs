@@ -6,8 +6,8 @@
 //! `flock` as long as a [`DataDir`] lives.
 //!
 //! # Known gaps
-//! Where the file system cannot punch holes, zeros are written and no block is given back. `flock` does
-//! not keep a second machine out on a network file system.
+//! Where the file system cannot punch holes, zeros are written and no block is given back. `flock`
+//! does not keep a second machine out on a network file system.
 
 use crate::base::disk::{Disk, DiskFile, FileIdentity};
 use rustix::fs::{self, AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, StatxFlags};
@@ -29,7 +29,8 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory, making it if need be, and locks it. `WouldBlock`: another server has it.
+    /// Opens the directory, making it if need be, and locks it. `WouldBlock`: another server has
+    /// it.
     pub fn open(path: &Path) -> io::Result<Self> {
         match fs::mkdir(path, Mode::RWXU) {
             Err(Errno::EXIST) | Ok(()) => {}

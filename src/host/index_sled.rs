@@ -1,14 +1,14 @@
 //! The index in sled: account to head. A cache that may vanish, and is treated as one.
 //!
-//! After a power cut a sled database may be an older one, an empty one, or one that panics when it is
-//! opened or read. So it is believed only after a clean stop: a marker file names the journal and the
-//! position at which the database was closed and synced, and the digest of its rows (a damaged
-//! database may open as an empty one without a word). The marker is removed, durably, before the
-//! database is opened, and written, durably, after it was closed. Without a marker the database is
-//! deleted and made anew from what the journal says.
+//! After a power cut a sled database may be an older one, an empty one, or one that panics when it
+//! is opened or read. So it is believed only after a clean stop: a marker file names the journal
+//! and the position at which the database was closed and synced, and the digest of its rows (a
+//! damaged database may open as an empty one without a word). The marker is removed, durably,
+//! before the database is opened, and written, durably, after it was closed. Without a marker the
+//! database is deleted and made anew from what the journal says.
 //!
-//! Every call into sled is inside `catch_unwind`; a database that fails is dropped and goes on being
-//! absent, which nobody but the next start notices.
+//! Every call into sled is inside `catch_unwind`; a database that fails is dropped and goes on
+//! being absent, which nobody but the next start notices.
 
 use crate::base::crypto;
 use crate::base::disk::{self, Disk};
@@ -78,8 +78,8 @@ impl SledIndex {
         heads.iter().for_each(|(account, head)| self.put(*account, *head));
     }
 
-    /// Closes the database and writes the marker: at the next open it is believed, if the journal is
-    /// at `position` then.
+    /// Closes the database and writes the marker: at the next open it is believed, if the journal
+    /// is at `position` then.
     pub fn close(self, position: Position) -> io::Result<()> {
         let database = self.database.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let Some(database) = database else { return Ok(()) };

@@ -1,9 +1,9 @@
 //! The journal's thread: the one writer, and the queue in front of it.
 //!
-//! Tasks submit batches and wait. The thread takes what is there (no timer: a group is whatever came
-//! while the last one was being synced), a fair share of each account's, appends it as one group and
-//! replies. Maintenance and the index follow when there is nothing to append, and at least once a
-//! second; the index is never in the path of an acknowledgement.
+//! Tasks submit batches and wait. The thread takes what is there (no timer: a group is whatever
+//! came while the last one was being synced), a fair share of each account's, appends it as one
+//! group and replies. Maintenance and the index follow when there is nothing to append, and at
+//! least once a second; the index is never in the path of an acknowledgement.
 
 use super::index_sled::SledIndex;
 use crate::base::BoxFuture;
@@ -68,8 +68,8 @@ struct Submission {
     _place: OwnedSemaphorePermit,
 }
 
-/// Opens the journal on `disk` and starts its thread. The index, if there is one, comes with what it
-/// claims to hold.
+/// Opens the journal on `disk` and starts its thread. The index, if there is one, comes with what
+/// it claims to hold.
 pub fn start(
     disk: Arc<dyn Disk>,
     mut options: Options,
@@ -387,6 +387,34 @@ mod tests {
         assert_eq!(tokio::task::spawn_blocking(|| thread.stop()).await.unwrap().unwrap(), position);
     }
 
+    #[tokio::test]
+    async fn on_the_real_disk_the_index_is_believed_after_a_clean_stop() {
+        let name = format!("postseal-thread-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&dir);
+        let mut at = None;
+        for run in 0..2 {
+            let disk: Arc<dyn Disk> = Arc::new(crate::host::disk::DataDir::open(&dir).unwrap());
+            let (index, claim) = SledIndex::open(&dir, disk.clone()).unwrap();
+            assert_eq!(claim.is_some(), run == 1);
+            let options = Options {
+                reserve_bytes: 1 << 20,
+                ..Options::new(Key::copy_from(&[3; 32]).unwrap())
+            };
+            let entropy = Arc::new(SeededEntropy::new(1));
+            let (log, thread, recovery) =
+                start(disk, options, entropy, Some((index, claim)), EventLog::silent()).unwrap();
+            assert_eq!((recovery.clean, recovery.copied), (run == 1, false));
+            if let Some(at) = at {
+                assert_eq!(log.reader().body(at).unwrap(), vec![2; 5000]);
+                assert_eq!(log.reader().account(AccountNumber(7)).arrivals_since_record, 1);
+            }
+            at = Some(log.submit(vec![arrival(7, 5000)]).await.unwrap()[0]);
+            tokio::task::spawn_blocking(|| thread.stop()).await.unwrap().unwrap();
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
     #[test]
     fn one_account_cannot_fill_a_group() {
         let mut waiting = Waiting::default();
@@ -411,5 +439,34 @@ mod tests {
         waiting.push(submission(2, 10));
         assert_eq!(waiting.next_group().len() + waiting.next_group().len(), 2);
         assert!(waiting.is_empty());
+    }
+
+    /// Prints what a message of 10 kB costs, by the size of the group; asserts nothing. Run it in
+    /// release: `cargo test --release --lib thread::tests::figures -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "prints figures"]
+    fn figures() {
+        let dir = std::env::temp_dir().join(format!("postseal-figures-{}", std::process::id()));
+        for group in [1, 4, 16, 64] {
+            let _ = std::fs::remove_dir_all(&dir);
+            let disk = Arc::new(crate::host::disk::DataDir::open(&dir).unwrap());
+            let options = Options::new(Key::copy_from(&[3; 32]).unwrap());
+            let entropy = Arc::new(SeededEntropy::new(1));
+            let (mut journal, _) = Journal::open(disk, options, entropy).unwrap();
+            let batches: Vec<_> = (0..group).map(|n| vec![arrival(n, 10_000)]).collect();
+            let (start, cpu) = (Instant::now(), cpu_us());
+            let rounds = 8000 / u128::from(group);
+            (0..rounds).for_each(|_| assert!(journal.append(&batches).iter().all(Result::is_ok)));
+            let messages = rounds * u128::from(group);
+            let (wall, cpu) = (start.elapsed().as_micros(), cpu_us() - cpu);
+            println!("groups of {group}: {} us CPU, {} us wall", cpu / messages, wall / messages);
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// What this thread has used of the processor, in microseconds.
+    fn cpu_us() -> u128 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        stat.split(' ').next().unwrap().parse::<u128>().unwrap() / 1000
     }
 }

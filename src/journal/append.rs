@@ -110,8 +110,8 @@ impl Journal {
         out
     }
 
-    /// Adds a mark behind the last batch, without a sync: should that batch be damaged later, it will
-    /// be known to have been durable. For when there is nothing else to do.
+    /// Adds a mark behind the last batch, without a sync: should that batch be damaged later, it
+    /// will be known to have been durable. For when there is nothing else to do.
     pub fn mark(&mut self) {
         let Some(active) = &mut self.active else { return };
         if active.offset != active.link.end || active.offset == SEGMENT_HEADER_BYTES {

@@ -5,63 +5,67 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `identity` | the journal's and the server's random names, the incarnation, and the identity (inode, birth time) of this very file: a copied directory does not match it |
-//! | `00000001.segment` … | the segments, numbered upwards from 1; a number is never given twice |
+//! | `identity` | random names, incarnation, and which file this is (see `identity.rs`) |
+//! | `00000001.segment` … | the segments, from 1 upwards; no number is given twice |
 //! | `large/<object id>` | bodies above 256 KiB, a file each: the octets and nothing else |
 //! | `reserve` | zeros, held back for erases when the disk is full |
-//! | `*.new` | what was being written beside its name when the process ended; removed at open |
+//! | `*.new` | what was being written when the process ended; removed at open |
 //!
 //! # A segment
 //! ```text
-//! segment header │ batch header │ frame header │ head │ body │ frame header │ … │ batch header │ … │ footer
-//!     160 octets       136            160        any    any                                           any
+//! segment header 160 octets
+//! then again and again: batch header 136, and for each of its frames: header 160, head, body
+//! footer
 //! ```
 //! *Segment header*: magic `PSJRNL1\n` · format version u32 · feature bits u32 · journal id 16 ·
 //! server id 16 · segment u32 · epoch u32 · incarnation u32 · carried frames u32 · previous segment
-//! u32 (0: none) · 0 u32 · previous segment's end u64 · MAC of the last batch that counts there 32 ·
-//! that batch's number u64 · 0 u64 · tag 32. What a previous segment holds behind the batch named
-//! here was never acknowledged. This layout is kept by all versions, so that a newer one is told from
-//! damage. When *carried frames* is not 0, the first batch repeats what stood unmarked at the
+//! u32 (0: none) · 0 u32 · previous segment's end u64 · MAC of the last batch that counts there 32
+//! · that batch's number u64 · 0 u64 · tag 32. What a previous segment holds behind the batch named
+//! here was never acknowledged. This layout is kept by all versions, so that a newer one is told
+//! from damage. When *carried frames* is not 0, the first batch repeats what stood unmarked at the
 //! previous segment's end; the header then counts only together with that batch.
 //!
 //! *Batch header*: magic u32 · segment u32 · epoch u32 · frames u32 · batch number u64 · durable
 //! below u64 (an offset in this segment) · octets of the batch, headers included, u64 · first slot
-//! u32 · 0 u32 · number of the batch before u64 · its MAC 32 · tag 16 · MAC 32. A batch counts whole
-//! or not at all. Numbers rise; one that is left out belonged to a write that failed.
+//! u32 · 0 u32 · number of the batch before u64 · its MAC 32 · tag 16 · MAC 32. A batch counts
+//! whole or not at all. Numbers rise; one that is left out belonged to a write that failed.
 //!
-//! *Frame header*: magic u32 · segment u32 · slot u32 · epoch u32 · batch number u64 · class u8 · body
-//! kind u8 · 0 u16 · account u32 · object id 16 · previous frame of the account (segment u32, slot
-//! u32; 0/0: none) · head length u32 · 0 u32 · body length u64 · SHA-256 of the head 32 · SHA-256 of
-//! the body 32 · presence u32 (1: payloads follow, 0: dropped by compaction) · 0 u32 · tag 16.
+//! *Frame header*: magic u32 · segment u32 · slot u32 · epoch u32 · batch number u64 · class u8 ·
+//! body kind u8 · 0 u16 · account u32 · object id 16 · previous frame of the account (segment u32,
+//! slot u32; 0/0: none) · head length u32 · 0 u32 · body length u64 · SHA-256 of the head 32 ·
+//! SHA-256 of the body 32 · presence u32 (1: payloads follow, 0: dropped by compaction) · 0 u32 ·
+//! tag 16.
 //!
-//! *Footer* of a sealed segment: a table (postcard) · magic `PSFOOT1\n` · length of the table u64 · tag
-//! 32. It holds for each slot the offset of its frame header, and what a rebuild needs: a summary for
-//! each account, the slots of tombstones, the objects of large bodies. Damaged, it is found again by
-//! walking the segment.
+//! *Footer* of a sealed segment: a table (postcard) · magic `PSFOOT1\n` · length of the table u64 ·
+//! tag 32. It holds for each slot the offset of its frame header, and what a rebuild needs: a
+//! summary for each account, the slots of tombstones, the objects of large bodies. Damaged, it is
+//! found again by walking the segment.
 //!
-//! *Tombstone*: a frame whose head lists segment u32, slot u32, octets freed u64 for each dead frame.
+//! *Tombstone*: a frame whose head lists segment u32, slot u32, octets freed u64 for each dead
+//! frame.
 //!
 //! # Tags, MACs, and what they cover
 //! Every key is derived from the journal key and the journal id, one label a use. Tags are
-//! HMAC-SHA256 of the structure they stand in (128 bits of it in batch and frame headers). A batch's
-//! MAC is HMAC(MAC of the batch before ‖ batch header ‖ frame headers up to the body's digest): cuts,
-//! inserts, repeats and swaps break the chain, and because frame headers hold the digests of the
-//! payloads, payloads may be erased or dropped while the chain stays verifiable. Only a frame's
-//! presence is outside the chain (it changes by compaction) and inside the frame's tag.
+//! HMAC-SHA256 of the structure they stand in (128 bits of it in batch and frame headers). A
+//! batch's MAC is HMAC(MAC of the batch before ‖ batch header ‖ frame headers up to the body's
+//! digest): cuts, inserts, repeats and swaps break the chain, and because frame headers hold the
+//! digests of the payloads, payloads may be erased or dropped while the chain stays verifiable.
+//! Only a frame's presence is outside the chain (it changes by compaction) and inside the frame's
+//! tag.
 //!
 //! # Marks
 //! A batch header says below which offset all was durable when it was written. Bad octets below the
-//! highest such mark are damage: kept, named, stepped over. Above, they were never acknowledged: cut,
-//! and what follows goes to a new segment under a higher epoch. A footer, or a segment that names this
-//! one as its predecessor, marks all of it.
+//! highest such mark are damage: kept, named, stepped over. Above, they were never acknowledged:
+//! cut, and what follows goes to a new segment under a higher epoch. A footer, or a segment that
+//! names this one as its predecessor, marks all of it.
 //!
 //! # Limits
 //! Segments below 4 GiB (offsets are u32), heads and inline bodies as in `entry`.
 //!
 //! # Known gaps
-//! Damage to the very last batch, when no mark follows it, cannot be told from a torn write and is cut
-//! (and reported as a cut). The writer adds a mark when it has nothing else to do. Removal of whole
-//! segments at the end is not noticed, nor is a whole directory put back to an older state.
+//! Damage to the very last batch, when no mark follows it, cannot be told from a torn write and is
+//! cut (and reported as a cut). The writer adds a mark when it has nothing else to do. Removal of
+//! whole segments at the end is not noticed, nor is a whole directory put back to an older state.
 
 use super::entry::{Address, Class};
 use crate::base::crypto::{self, Key};
@@ -223,7 +227,8 @@ pub(super) struct BatchHeader {
 }
 
 impl BatchHeader {
-    /// The header's octets, and in `self.mac` its MAC over `chained` (see [`FrameHeader::chained`]).
+    /// The header's octets, and in `self.mac` its MAC over `chained` (see
+    /// [`FrameHeader::chained`]).
     pub fn encode(&mut self, keys: &Keys, chained: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(BATCH_HEADER_BYTES as usize);
         out.extend_from_slice(&BATCH_MAGIC);

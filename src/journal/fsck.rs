@@ -1,12 +1,12 @@
 //! Verifies every octet of a journal that is not in use, and names what is not as it was written.
 //!
-//! It trusts nothing but the journal key: footers are compared with what a walk finds, payloads with
-//! the digests in their headers, headers with their tags, batches with the chain. Zeros and dropped
-//! payloads are right where a tombstone names the frame, and damage elsewhere.
+//! It trusts nothing but the journal key: footers are compared with what a walk finds, payloads
+//! with the digests in their headers, headers with their tags, batches with the chain. Zeros and
+//! dropped payloads are right where a tombstone names the frame, and damage elsewhere.
 //!
 //! # Known gaps
-//! What a dead frame's payload holds is not looked at. Segments removed at the end of the journal are
-//! not missed.
+//! What a dead frame's payload holds is not looked at. Segments removed at the end of the journal
+//! are not missed.
 
 use super::entry::{Address, Class};
 use super::error::{OpenError, ReadError, What};
@@ -37,8 +37,8 @@ pub struct Report {
     pub damage: Vec<Damage>,
 }
 
-/// Reads all of the journal in `disk` under the journal key. Changes nothing. The server must not be
-/// running.
+/// Reads all of the journal in `disk` under the journal key. Changes nothing. The server must not
+/// be running.
 pub fn verify(disk: Arc<dyn Disk>, journal_key: &Key) -> Result<Report, OpenError> {
     let mut report = Report::default();
     let fresh = Names { journal: [0; 16], server: [0; 16], incarnation: 0 };
@@ -139,7 +139,8 @@ impl Report {
     }
 }
 
-/// Marks what the tombstones of an unmarked tail name: the server that wrote them may have erased it.
+/// Marks what the tombstones of an unmarked tail name: the server that wrote them may have erased
+/// it.
 fn bury_by_tail(reader: &Reader, resolved: &Resolved) -> io::Result<()> {
     let Some(file) = &resolved.tail_file else { return Ok(()) };
     let frames = resolved.tail.iter().flat_map(|batch| &batch.frames);

@@ -1,9 +1,10 @@
 //! The file that names the journal and tells it from a copy of itself.
 //!
-//! It holds the inode number and birth time of the very file that it stands in. A directory that was
-//! copied, or put back from a backup, has other ones: what is in it may be older than what clients
-//! have seen, so the incarnation is raised, durably, before anything is served. Renaming keeps the
-//! inode, so the file can be replaced atomically. A raw copy of the whole block device is not noticed.
+//! It holds the inode number and birth time of the very file that it stands in. A directory that
+//! was copied, or put back from a backup, has other ones: what is in it may be older than what
+//! clients have seen, so the incarnation is raised, durably, before anything is served. Renaming
+//! keeps the inode, so the file can be replaced atomically. A raw copy of the whole block device is
+//! not noticed.
 
 use crate::base::crypto::{self, Key};
 use crate::base::disk::{self, Disk, FileIdentity};

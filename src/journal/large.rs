@@ -1,4 +1,5 @@
-//! Bodies above [`super::INLINE_BODY_BYTES_MAX`]: a file each, durable before the frame that names it.
+//! Bodies above [`super::INLINE_BODY_BYTES_MAX`]: a file each, durable before the frame that names
+//! it.
 //!
 //! In a segment such a body would keep every other writer waiting for its sync. A file whose frame
 //! never became durable is an orphan and is swept at the next open.
@@ -31,8 +32,8 @@ impl LargeBody {
 }
 
 /// Writes `bytes` to the file that `object` names and makes it durable. The entry that carries the
-/// result must have the same `object`. After an error the file is removed, as far as that works; what
-/// is left is an orphan.
+/// result must have the same `object`. After an error the file is removed, as far as that works;
+/// what is left is an orphan.
 pub fn write_large(disk: &dyn Disk, object: ObjectId, bytes: &[u8]) -> io::Result<LargeBody> {
     let path = path(&object);
     let file = disk.create(&path)?;

@@ -1,8 +1,8 @@
 //! What happens behind the mail's back, in bounded steps: erasing and compaction.
 //!
 //! Segments only lose. Once a tombstone is durable, the payloads it names are zeroed in place. When
-//! half of a sealed segment is dead, the segment is written anew under the same number, with all its
-//! headers but without the dead payloads: no address changes, and the chain stays verifiable.
+//! half of a sealed segment is dead, the segment is written anew under the same number, with all
+//! its headers but without the dead payloads: no address changes, and the chain stays verifiable.
 
 use super::entry::Address;
 use super::format::{BodyKind, FRAME_HEADER_BYTES, Footer, FrameHeader, SEGMENT_HEADER_BYTES};

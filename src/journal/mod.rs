@@ -57,8 +57,9 @@ pub struct Options {
     pub segment_bytes_max: u64,
     /// Octets held back in a file that is given up for erases when the disk is full; 0 for none.
     pub reserve_bytes: u64,
-    /// The heads that an index holds and the position it was closed at. They are believed only if the
-    /// journal was closed cleanly at that very position; else the heads are made from the footers.
+    /// The heads that an index holds and the position it was closed at. They are believed only if
+    /// the journal was closed cleanly at that very position; else the heads are made from the
+    /// footers.
     pub index: Option<(Position, Vec<(AccountNumber, AccountHead)>)>,
 }
 

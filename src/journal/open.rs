@@ -55,8 +55,8 @@ impl Journal {
         Ok((journal, recovery))
     }
 
-    /// Writes the unmarked tail to a new segment and syncs it: until then it may be in the page cache
-    /// only.
+    /// Writes the unmarked tail to a new segment and syncs it: until then it may be in the page
+    /// cache only.
     fn carry_tail(&mut self, recovery: &mut Recovery) -> Result<(), OpenError> {
         let tail = std::mem::take(&mut self.found.tail);
         let Some(file) = self.found.tail_file.take() else { return Ok(()) };
@@ -68,8 +68,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Gives a footer to each segment that had to be walked, so that the next open need not. Nothing
-    /// depends on it, so errors are no more than a slower open.
+    /// Gives a footer to each segment that had to be walked, so that the next open need not.
+    /// Nothing depends on it, so errors are no more than a slower open.
     fn seal_walked(&mut self) {
         if self.active.is_none() && !self.found.void.is_empty() {
             // A segment that does not count may still repeat what a cut would take.

@@ -1,13 +1,14 @@
 //! From what stands on the disk to what counts.
 //!
 //! The rules, in one place:
-//! - A segment that is named as predecessor by a valid header, or that ends in a valid footer, is all
-//!   durable up to the batch named there; what stands behind was never acknowledged.
-//! - In the last segment, all below the highest mark was durable. Behind it, whole batches with good
-//!   payloads are the *tail*: perhaps acknowledged, perhaps only in the page cache. They are carried
-//!   into a new segment before they are served. What is not whole was never acknowledged: cut.
-//! - A last segment in which nothing shows that its header was ever durable does not count, unless it
-//!   repeats a tail whole; its predecessor is then judged as the last one.
+//! - A segment that is named as predecessor by a valid header, or that ends in a valid footer, is
+//!   all durable up to the batch named there; what stands behind was never acknowledged.
+//! - In the last segment, all below the highest mark was durable. Behind it, whole batches with
+//!   good payloads are the *tail*: perhaps acknowledged, perhaps only in the page cache. They are
+//!   carried into a new segment before they are served. What is not whole was never acknowledged:
+//!   cut.
+//! - A last segment in which nothing shows that its header was ever durable does not count, unless
+//!   it repeats a tail whole; its predecessor is then judged as the last one.
 //! - Bad octets below a mark are damage: named and stepped over, never cut.
 
 use super::error::{OpenError, What};

@@ -1,5 +1,5 @@
-//! Crashes and faults against an oracle. A seed decides everything: which batches, which faults, when
-//! the process dies and what the power takes. `SEED=n` replays one.
+//! Crashes and faults against an oracle. A seed decides everything: which batches, which faults,
+//! when the process dies and what the power takes. `SEED=n` replays one.
 
 use super::*;
 use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk, Op};

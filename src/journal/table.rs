@@ -133,8 +133,8 @@ impl Segment {
     }
 }
 
-/// What a dead frame of `bytes` octets counts for when it is decided whether to compact: a large body
-/// is not in the segment, and heads beside one are small.
+/// What a dead frame of `bytes` octets counts for when it is decided whether to compact: a large
+/// body is not in the segment, and heads beside one are small.
 pub(super) fn weight(bytes: u64) -> u64 {
     if bytes > INLINE_BODY_BYTES_MAX as u64 { 0 } else { bytes }
 }

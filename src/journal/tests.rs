@@ -522,22 +522,3 @@ mod properties {
         assert_eq!(format::FrameHeader::decode(&frame.encode(&keys), &keys), Some(frame));
     }
 }
-
-/// Prints what a message of 10 kB costs, by the size of the group; asserts nothing. Run it in release:
-/// `cargo test --release --lib journal::tests::figures -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints figures"]
-fn figures() {
-    for group in [1, 4, 16, 64] {
-        let disk = MemoryDisk::new();
-        let (mut journal, _) =
-            open_with(&disk, Options { reserve_bytes: 0, ..Options::new(key()) });
-        let entry = |n: u64| Entry { body: Body::Inline(vec![n as u8; 10_000]), ..arrival(1, 700) };
-        let batches: Vec<Vec<Entry>> = (0..group).map(|n| vec![entry(n)]).collect();
-        let start = std::time::Instant::now();
-        let rounds = 4000 / group;
-        (0..rounds).for_each(|_| drop(journal.append(&batches)));
-        let each = start.elapsed().as_micros() as u64 / (rounds * group);
-        println!("groups of {group}: {each} us a message, the disk in memory included");
-    }
-}

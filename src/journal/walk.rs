@@ -2,8 +2,8 @@
 //! still be told: what recovery, the check and compaction stand on.
 //!
 //! Headers carry keyed tags, so a header that verifies was written here by this journal. Where none
-//! verifies, the walk searches on, octet by octet, for the next one that does; what lies between is a
-//! gap. Nothing read here is believed beyond its tag.
+//! verifies, the walk searches on, octet by octet, for the next one that does; what lies between is
+//! a gap. Nothing read here is believed beyond its tag.
 
 use super::format::{
     BATCH_HEADER_BYTES, BATCH_MAGIC, BatchHeader, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader,

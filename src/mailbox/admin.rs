@@ -359,10 +359,12 @@ pub async fn unlock(
     let account = number(core, address)?;
     let opened = open(core, address, credential).await?;
     let (shared, Opened { unlocked, authority, .. }) = (core.clone(), opened);
-    let authority = blocking(move || clear_lock(&shared, account, authority)).await??;
+    let opened_at = unlocked.generation();
+    let cleared = blocking(move || clear_lock(&shared, account, opened_at, authority)).await?;
+    let (authority, generation) = cleared?;
     // Whichever unlock it will be: this one, if it starts the account's task, or the one there is.
     authority.admit_login_only(&unlocked);
-    let started = core.registry.get_or_start(core, unlocked, authority).await;
+    let started = core.registry.get_or_start(core, unlocked, generation, authority).await;
     let (resident, authority) = started.map_err(|_| AdminError::TryLater)?;
     if let (Some(authority), Some(unlocked)) = (authority, resident.unlocked()) {
         authority.admit_login_only(&unlocked);
@@ -372,16 +374,22 @@ pub async fn unlock(
     Ok(())
 }
 
+/// Takes the lock off the file that was opened. Returns the generation that the witness is good for.
 fn clear_lock(
     core: &Core,
     account: AccountNumber,
+    opened_at: u64,
     authority: SlotAuthority,
-) -> Result<SlotAuthority, AdminError> {
-    core.directory.change(account, |file| {
+) -> Result<(SlotAuthority, u64), AdminError> {
+    let generation = core.directory.change(account, |file| {
+        if file.generation() != opened_at {
+            return Err(AdminError::TryLater);
+        }
         let cleared = file.is_locked().then(|| authority.clear_lock(file)).transpose()?;
-        Ok::<_, AdminError>((cleared, ()))
+        let generation = cleared.as_ref().unwrap_or(file).generation();
+        Ok((cleared, generation))
     })?;
-    Ok(authority)
+    Ok((authority, generation))
 }
 
 /// `lock`.

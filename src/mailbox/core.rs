@@ -7,6 +7,7 @@ use super::registry::Registry;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
+use crate::base::secret::scrub_stack;
 use crate::store;
 use crate::vault::ServerKeys;
 use std::sync::Arc;
@@ -44,6 +45,11 @@ pub struct Died;
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Died> {
+    let work = move || {
+        let done = work();
+        scrub_stack();
+        done
+    };
     tokio::task::spawn_blocking(work).await.map_err(|_| Died)
 }
 

@@ -181,7 +181,9 @@ impl Admitted {
         match self.gives {
             Gives::Opened(opened, credential) => {
                 let Opened { unlocked, authority, verified } = *opened;
-                let started = core.registry.get_or_start(core, unlocked, authority).await;
+                let generation = unlocked.generation();
+                let started =
+                    core.registry.get_or_start(core, unlocked, generation, authority).await;
                 let (resident, _) = started.map_err(|_| Denied::TryLater)?;
                 if let Some(unlocked) = resident.unlocked() {
                     unlocked.remember(&verified, &credential);

@@ -12,6 +12,7 @@ use super::task;
 use crate::base::ids::AccountNumber;
 use crate::vault::{SlotAuthority, Unlocked};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -51,19 +52,21 @@ impl Registry {
 
     /// Attaches with a slot that was just opened: starts the account's task, or joins the one there
     /// is. `authority` is used for upkeep of the account's own file if this unlock starts the task,
-    /// and comes back if not.
+    /// and comes back if not. No task is started if the file is no longer the `generation` that the
+    /// witness is good for, or says that the account is locked.
     pub async fn get_or_start(
         &self,
         core: &Arc<Core>,
         unlocked: Unlocked,
+        generation: u64,
         authority: SlotAuthority,
     ) -> Result<(Arc<Resident>, Option<SlotAuthority>), NotStarted> {
-        let account = unlocked.account();
-        let (entry, is_new) = self.entry(account);
+        let (entry, is_new) = self.entry(unlocked.account()).await;
         let mut left = Some(authority);
         if let Some(authority) = left.take_if(|_| is_new) {
             // A task of its own: a client that goes away must not stop a load that others wait for.
-            tokio::spawn(run(core.clone(), entry.clone(), unlocked, authority));
+            let start = Start { unlocked, generation, authority };
+            tokio::spawn(run(core.clone(), entry.clone(), start));
         }
         Ok((entry.started().await?, left))
     }
@@ -81,8 +84,7 @@ impl Registry {
         let entry = self.table().get(&account).cloned();
         if let Some(entry) = entry {
             entry.stop.send_replace(Some(why));
-            let mut state = entry.state.subscribe();
-            let _ = state.wait_for(|state| matches!(state, State::Over)).await;
+            entry.gone().await;
         }
     }
 
@@ -94,18 +96,22 @@ impl Registry {
         }
     }
 
-    fn entry(&self, account: AccountNumber) -> (Arc<Entry>, bool) {
-        let mut table = self.table();
-        match table.get(&account) {
-            Some(entry) if !entry.is_stopping() => (entry.clone(), false),
-            _ => {
-                let entry = Arc::new(Entry {
-                    state: watch::Sender::new(State::Starting),
-                    stop: watch::Sender::new(None),
-                });
-                table.insert(account, entry.clone());
-                (entry, true)
-            }
+    /// The account's entry, and whether it is new. An account that is being locked has to be gone
+    /// first: two tasks at once would both continue its chain of records.
+    async fn entry(&self, account: AccountNumber) -> (Arc<Entry>, bool) {
+        loop {
+            let going = match self.table().entry(account) {
+                Slot::Vacant(place) => {
+                    let entry = Arc::new(Entry {
+                        state: watch::Sender::new(State::Starting),
+                        stop: watch::Sender::new(None),
+                    });
+                    return (place.insert(entry).clone(), true);
+                }
+                Slot::Occupied(place) if place.get().is_stopping() => place.get().clone(),
+                Slot::Occupied(place) => return (place.get().clone(), false),
+            };
+            going.gone().await;
         }
     }
 
@@ -124,6 +130,13 @@ impl Registry {
 impl Entry {
     fn is_stopping(&self) -> bool {
         self.stop.borrow().is_some() || matches!(&*self.state.borrow(), State::Over)
+    }
+
+    /// Waits until the account's task has ended.
+    async fn gone(&self) {
+        let mut state = self.state.subscribe();
+        // It cannot fail: the sender is in this entry.
+        let _ = state.wait_for(|state| matches!(state, State::Over)).await;
     }
 
     async fn started(&self) -> Result<Arc<Resident>, NotStarted> {
@@ -145,18 +158,42 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let State::Running(resident) = self.entry.state.send_replace(State::Over) {
+        // Off the table first: whoever waits for `Over` may start the account again at once.
+        self.core.registry.remove(self.account, &self.entry);
+        if let State::Running(resident) = self.entry.state.borrow().clone() {
             resident.lock();
         }
-        self.core.registry.remove(self.account, &self.entry);
+        self.entry.state.send_replace(State::Over);
+    }
+}
+
+/// What a task is started with.
+struct Start {
+    unlocked: Unlocked,
+    generation: u64,
+    authority: SlotAuthority,
+}
+
+impl Start {
+    /// Whether the file still is what the slot was opened from. Asked when the entry is in the table
+    /// already: a verb changes the file first and stops the entry second, so that one of the two
+    /// meets every unlock that is under way.
+    fn is_current(&self, core: &Core) -> bool {
+        let account = core.directory.get(self.unlocked.account());
+        account.is_some_and(|account| {
+            account.file.generation() == self.generation && !account.file.is_locked()
+        })
     }
 }
 
 /// One account from unlock to lock.
-async fn run(core: Arc<Core>, entry: Arc<Entry>, unlocked: Unlocked, authority: SlotAuthority) {
-    let account = unlocked.account();
+async fn run(core: Arc<Core>, entry: Arc<Entry>, start: Start) {
+    let account = start.unlocked.account();
     let ending = Ending { core: core.clone(), account, entry: entry.clone() };
-    let Some(task) = task::load(&core, unlocked, authority).await else {
+    if !start.is_current(&core) {
+        return;
+    }
+    let Some(task) = task::load(&core, start.unlocked, start.authority).await else {
         core.events.emit(&MailboxEvent::AccountFailed { account, what: "load" });
         return;
     };

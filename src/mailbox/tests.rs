@@ -3,7 +3,9 @@
 pub(crate) mod house;
 
 use self::house::{House, PASSWORD, inbox, inbox_of, message, options, secret, subjects};
-use super::{AccountHandle, AdminError, Append, ApplyError, Login, Options, ReadError, State};
+use super::{
+    AccountHandle, AdminError, Append, ApplyError, Login, Options, ReadError, State, login,
+};
 use crate::account::{Command, FlagMode, FlagNames, Flags, Outcome, UidSet};
 use crate::base::disk::Disk;
 use crate::base::disk::memory::{Failure, Fault, Op};
@@ -625,4 +627,71 @@ async fn no_address_of_a_user_or_secret_stands_on_the_disk_in_mail() {
         assert!(!found, "{path}");
     }
     assert!(house.disk.list("journal").is_ok());
+}
+
+/// Real threads, no paused clock: deliveries, logins, changes and locks of several accounts at once
+/// lose nothing and never hang.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crowd_on_real_threads_loses_nothing() {
+    const ACCOUNTS: usize = 3;
+    const MESSAGES: usize = 25;
+    let house = std::sync::Arc::new(House::new());
+    let addresses: Vec<String> = (0..ACCOUNTS).map(|n| format!("u{n}@example.org")).collect();
+    for address in &addresses {
+        house.add(address).await;
+    }
+    let mut crowd = tokio::task::JoinSet::new();
+    for n in 0..MESSAGES {
+        let (house, addresses) = (house.clone(), addresses.clone());
+        crowd.spawn(async move {
+            let to: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            house.deliver(&to, &format!("m{n}")).await.unwrap();
+        });
+    }
+    for address in addresses.iter().flat_map(|address| std::iter::repeat_n(address, 6)) {
+        let (locker, house, address) = (house.clone(), house.clone(), address.clone());
+        crowd.spawn(async move {
+            if let Login::Open(handle) = house.login(&address, PASSWORD).await {
+                // A session may be locked by its neighbour at any moment.
+                if let Ok(catalog) = handle.catalog() {
+                    let inbox = catalog.by_name("INBOX").unwrap().id;
+                    let _ = handle.claim_recent(inbox).await;
+                }
+            }
+        });
+        crowd.spawn(async move { locker.mailboxes.close().await });
+    }
+    while let Some(done) = crowd.join_next().await {
+        done.unwrap();
+    }
+    for address in &addresses {
+        let handle = house.open(address).await;
+        assert_eq!(inbox_of_at_least(&handle, 1 + MESSAGES as u32).await, 1 + MESSAGES as u32);
+        let view = inbox(&handle);
+        let mut seen = subjects(&handle, &view).await;
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 1 + MESSAGES, "each once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_was_opened_before_lock_or_rekey_starts_nothing_after_it() {
+    let house = with_bob().await;
+    let core = house.mailboxes.core();
+    let open = async || {
+        let (user, password) = (BOB.to_owned(), secret(PASSWORD));
+        let request = AuthRequest { user, password, peer: None, service: Service::Imap };
+        login::check(core, request, crate::vault::Purpose::Read).await.ok().unwrap()
+    };
+    let before = open().await;
+    house.mailboxes.lock(BOB).await.unwrap();
+    assert!(before.attach(core).await.is_err(), "lock came between");
+    assert!(core.registry.resident(AccountNumber(1)).is_none());
+    house.mailboxes.unlock(BOB, secret(PASSWORD), None).await.unwrap();
+    house.mailboxes.close().await;
+    let before = open().await;
+    house.mailboxes.rekey(BOB, secret(PASSWORD), secret(PASSWORD)).await.unwrap();
+    assert!(before.attach(core).await.is_err(), "rekey came between");
+    house.open(BOB).await;
 }

@@ -94,5 +94,9 @@ impl Shared {
 
 /// The runtime that a server runs on.
 pub fn runtime() -> io::Result<Runtime> {
-    Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()
+    Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .on_thread_park(crate::base::secret::scrub_stack)
+        .build()
 }

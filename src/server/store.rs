@@ -55,8 +55,8 @@ pub fn lock(dir: &Path) -> Result<DataDir, StoreError> {
 }
 
 impl Store {
-    /// Opens everything in `dir`. Reads the journal where the index is not to be believed, which may
-    /// take a while.
+    /// Opens everything in `dir`. Reads the journal where the index is not to be believed, which
+    /// may take a while.
     pub(super) async fn open(
         dir: &Path,
         journal_key: &Key,

@@ -22,7 +22,7 @@ import canaries
 from disks import ShutdownDisk
 from imapraw import ImapError, Literal, quote
 from report import Skip, at_end, check, need, need_root, run
-from server import Server
+from server import ROOT, Server
 
 KILLS = int(os.environ.get("KILLS", "8"))
 SEED = int(os.environ.get("SEED", str(int(time.time()))))
@@ -34,6 +34,7 @@ WORDS = canaries.words(DICE, PLACES)
 SEARCH = canaries.Search(WORDS)
 
 server = Server(environment={"RUST_LOG": "trace", "SSLKEYLOGFILE": "/tmp/keylog-of-postseal"})
+server.plain_serve = True
 at_end(server.remove)
 
 
@@ -202,6 +203,38 @@ def _():
 def _():
     server.stop()
     return none(*on_disk())
+
+
+@check("seizer's kit: the whole directory and the outside keys tell what is documented, no more")
+def _():
+    kit = os.path.join(ROOT, "target", "debug", "examples", "seizer")
+    need(kit)
+    taken = os.path.join(server.scratch, "taken")
+    shutil.copytree(os.path.join(server.directory, "data"), taken)
+    key = os.path.join(server.directory, "keys", "journal.key")
+    done = subprocess.run([kit, taken, key], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    facts = [line.partition(": ")[::2] for line in done.stdout.splitlines()]
+    with open(os.path.join(os.path.dirname(__file__), "seized.txt"), encoding="utf-8") as file:
+        documented = {line.split(":")[0] for line in file if line.strip() and line[0] != "#"}
+    kinds = {kind for kind, _ in facts}
+    assert kinds <= documented, f"undocumented: {sorted(kinds - documented)}"
+    missing = documented - kinds - {"account.bad-file", "arrival.deleted", "account.deleted"}
+    assert not missing, f"documented, but not found (is the kit blind?): {sorted(missing)}"
+    addresses = sorted(value.split()[1] for kind, value in facts if kind == "account.address")
+    assert addresses == sorted(u["address"] for u in server.info["users"]), addresses
+    strange = [value for kind, value in facts if kind == "text" and not is_expected(value)]
+    assert not strange, f"texts: {strange[:5]}"
+    found = SEARCH.octets(done.stdout.encode(), "what the kit prints")
+    assert not found, found
+    return f"{len(facts)} facts of {len(kinds)} kinds"
+
+
+def is_expected(text):
+    """Addresses of accounts, what public certificates hold, and sled's own words."""
+    public = ["salt@notations.sequoia-pgp.org", "__sled__default"]
+    public += [user["address"] for user in server.info["users"]]
+    return text.endswith(" in index/conf") or any(word in text for word in public)
 
 
 @check("canary: raw disk image, after expunge and stop: nothing in blocks that files left behind")

@@ -92,7 +92,7 @@ class Imap:
         """A command that must succeed; returns the untagged responses."""
         status, words, untagged = self.command(*parts)
         if status != "OK":
-            raise ImapError(status, words)
+            raise ImapError(status, f"{words} (to {parts!r:.200})")
         self.last_text = words
         return untagged
 

@@ -64,7 +64,8 @@ class Load:
             pass
         except ImapError as error:
             # Without a disk the server may refuse; what was under way may or may not have happened.
-            if not (self.disk_gone and "[UNAVAILABLE]" in str(error)):
+            polite = any(code in str(error) for code in ("[UNAVAILABLE]", "[OVERQUOTA]"))
+            if not (self.disk_gone and polite):
                 self.errors.append(f"{target.__qualname__}: {error}")
         except Exception as error:
             self.errors.append(f"{target.__qualname__}: {type(error).__name__}: {error}")
@@ -91,11 +92,12 @@ class Load:
             account = 1 if dice.random() < 0.2 else 0
             try:
                 self.server.send(data, to=self.server.user(account)[0], smtp=smtp)
-            except smtplib.SMTPDataError as error:
+            except smtplib.SMTPResponseException as error:
                 # A temporary refusal promises nothing; the disk may be going away just now.
                 if not 400 <= error.smtp_code < 500:
                     raise
                 self.refused += 1
+                smtp.rset()
                 time.sleep(0.05)
                 continue
             with self.lock:
@@ -208,7 +210,10 @@ class Changer:
         client = self.load.server.imap(timeout=30)
         if self.model is None:
             for name in self.names:
-                client.ok("CREATE", quote(name))
+                # An earlier attempt may have been cut off between the two.
+                status, words, _ = client.command("CREATE", quote(name))
+                if status != "OK" and "ALREADYEXISTS" not in words:
+                    raise ImapError(status, words)
             self.model = {name: {} for name in self.names}
         box = client.select(self.names[0])
         self.load.note_box(0, self.names[0], box)

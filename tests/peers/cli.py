@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
 import mails
+from imapraw import fetches
 from report import at_end, check, equal, run
 from server import HOST, Server, is_free, without_trace
 
@@ -135,7 +136,7 @@ def _():
     for folder, _, names in os.walk(os.path.join(server.directory, "data")):
         for name in names:
             path = os.path.join(folder, name)
-            if "journal" in folder and os.path.getsize(path) > 100_000:
+            if name.endswith(".segment") and os.path.getsize(path) > 50_000:
                 segments.append(path)
     assert segments, "no segment found"
     path = max(segments, key=os.path.getsize)
@@ -156,10 +157,18 @@ def _():
     client.select()
     time.sleep(1)
     client.ok("NOOP")
-    rows = {row["UID"]: row["BODY[]"] for row in client.fetch("1:*", "(UID BODY.PEEK[])")}
-    wrong = [uid for uid in before if rows.get(uid) != before[uid]]
-    assert len(wrong) <= 2, f"{len(wrong)} of {len(before)} messages are not what they were"
+    one_by_one, at_once = {}, {}
+    for uid in before:
+        _, _, untagged = client.command("UID FETCH", str(uid), "(UID BODY.PEEK[])")
+        one_by_one.update({row["UID"]: row["BODY[]"] for row in fetches(untagged)})
+    _, _, untagged = client.command("UID FETCH 1:* (UID BODY.PEEK[])")
+    at_once.update({row["UID"]: row["BODY[]"] for row in fetches(untagged)})
     client.logout()
+    for how, rows in (("one by one", one_by_one), ("in one FETCH", at_once)):
+        wrong = [uid for uid in before if rows.get(uid) != before[uid]]
+        false = [uid for uid in rows if uid in before and rows[uid] != before[uid]]
+        assert not false, f"wrong octets are served for UIDs {false}"
+        assert len(wrong) <= 2, f"{how} {len(wrong)} of {len(before)} messages do not come"
     return f"octet {offset}: {words.strip().splitlines()[0][:150]}"
 
 

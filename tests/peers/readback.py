@@ -172,7 +172,8 @@ def _():
     uid = client.search("HEADER", "Message-ID", "<curl-1@remote.example>")[-1]
     octets = curl(path=f"INBOX;UID={uid}")
     equal(without_trace(octets), data, "octets by curl")
-    assert b"FETCH" in curl("-X", "FETCH 1:* (UID FLAGS)", path="INBOX"), "custom command"
+    # curl takes all that it is told for headers, and no more than 300 kB of them.
+    assert b"FETCH" in curl("-X", "FETCH 1:9 (UID FLAGS)", path="INBOX"), "custom command"
     letter = os.path.join(server.scratch, "letter")
     with open(letter, "wb") as file:
         file.write(mails.plain("curl-append"))

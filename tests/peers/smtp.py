@@ -32,7 +32,10 @@ class Raw:
             self.ask("EHLO client.example")
 
     def send(self, data):
-        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+        try:
+            self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+        except ConnectionError:
+            pass                        # the reply, or its absence, says it
 
     def reply(self):
         """(code, text); code 0 when the connection is gone."""
@@ -58,6 +61,7 @@ class Raw:
 
 
 def messages(user=0):
+    server.settled(user)
     client = server.imap(user)
     client.select()
     rows = client.fetch("1:*", "(UID BODY.PEEK[])")

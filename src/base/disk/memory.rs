@@ -2,10 +2,10 @@
 //!
 //! # What it models
 //! - **Page cache**: what was written is read back at once and survives [`MemoryDisk::kill`] (the
-//!   process dies), but after [`MemoryDisk::power_cut`] only what was synced is sure to be there. Of
-//!   unsynced writes any 512-octet sector may have reached the device, in any order.
-//! - **Names**: what was made, renamed or removed is durable after `sync_dir` of its directory. At a
-//!   power cut, each directory keeps some prefix of its unsynced changes, as a journalling file
+//!   process dies), but after [`MemoryDisk::power_cut`] only what was synced is sure to be there.
+//!   Of unsynced writes any 512-octet sector may have reached the device, in any order.
+//! - **Names**: what was made, renamed or removed is durable after `sync_dir` of its directory. At
+//!   a power cut, each directory keeps some prefix of its unsynced changes, as a journalling file
 //!   system does; directories do not wait for each other.
 //! - **A failed sync drops what was dirty**, as Linux does: reads still show it until the cache is
 //!   dropped, and the next sync says OK although the octets are not on the device.

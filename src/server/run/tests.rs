@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::clock::Clock;
+use crate::base::secret::SecretBytes;
 use crate::config::{Config, parse};
 use crate::host::clock::SystemClock;
 use crate::host::{control, files, test_ca};
@@ -39,7 +40,7 @@ impl Site {
         let text = format!(
             "[server]\nhostname = \"localhost\"\ndata_dir = \"data\"\n\
              control_socket = \"control\"\n\
-             drain = \"1 s\"\n[keys]\njournal = \"keys/journal.key\"\n\
+             drain = \"1 d\"\n[keys]\njournal = \"keys/journal.key\"\n\
              [mail]\ndomains = [\"example.test\"]\n\
              [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = []\nsubmissions = []\n\
              imap = [\"127.0.0.1:0\"]\nimaps = []\n\
@@ -55,6 +56,9 @@ impl Site {
 
     async fn start(&self) -> Running {
         let server = Server::start(&self.file(), self.config()).await.unwrap();
+        let password = SecretBytes::new(b"correct horse battery staple".to_vec());
+        // Fails where an earlier start has made it.
+        let _ = server.mailboxes().add("alice@example.test", password).await;
         let addresses = server.listeners.iter().map(|l| (l.kind(), l.address().unwrap())).collect();
         let (tell, told) = mpsc::channel(4);
         Running { addresses, tell, task: tokio::spawn(server.serve(told)) }
@@ -68,6 +72,13 @@ impl Site {
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.0.join("log")).unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // The reserve alone has 64 MiB.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -144,6 +155,55 @@ async fn an_idle_session_is_ended_when_the_server_stops() {
     assert!(buffer[..len].starts_with(b"421 "), "{:?}", String::from_utf8_lossy(&buffer[..len]));
     assert_eq!(smtp.read(&mut buffer).await.unwrap(), 0);
     assert!(site.log().contains("\"cut_off\":0"));
+}
+
+/// A session with a message half sent.
+async fn in_data(address: SocketAddr) -> TcpStream {
+    let (mut smtp, _) = greeting(address).await;
+    for line in [
+        "EHLO test.example\r\n",
+        "MAIL FROM:<bob@test.example>\r\n",
+        "RCPT TO:<alice@example.test>\r\n",
+        "DATA\r\n",
+    ] {
+        let said = say(&mut smtp, line).await;
+        assert!(said.starts_with("250") || said.starts_with("354"), "{line}: {said}");
+    }
+    smtp.write_all(b"Subject: half\r\n").await.unwrap();
+    smtp
+}
+
+async fn say(smtp: &mut TcpStream, line: &str) -> String {
+    smtp.write_all(line.as_bytes()).await.unwrap();
+    let mut buffer = [0; 2048];
+    let len = smtp.read(&mut buffer).await.unwrap();
+    String::from_utf8_lossy(&buffer[..len]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_under_way_is_finished_before_the_end() {
+    let site = Site::new("finish");
+    let running = site.start().await;
+    let mut smtp = in_data(running.address(Kind::Smtp)).await;
+    running.tell.send(Told::Stop).await.unwrap();
+    let said = say(&mut smtp, "\r\nwhole\r\n.\r\n").await;
+    assert!(said.starts_with("250 "), "{said}");
+    running.task.await.unwrap().unwrap();
+    assert!(site.log().contains("\"cut_off\":0"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_stop_does_not_wait() {
+    let site = Site::new("second");
+    let running = site.start().await;
+    let mut smtp = in_data(running.address(Kind::Smtp)).await;
+    running.tell.send(Told::Stop).await.unwrap();
+    // The drain is a day, so this ends only by the second stop.
+    running.stop().await;
+    let mut rest = Vec::new();
+    let _ = smtp.read_to_end(&mut rest).await;
+    assert!(!rest.starts_with(b"250"), "{:?}", String::from_utf8_lossy(&rest));
+    assert!(site.log().contains("\"cut_off\":1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

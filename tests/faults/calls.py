@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Makes real system calls fail on the way of a message, and looks for a false promise.
+
+strace makes the n-th call of a kind fail (EIO, ENOSPC, a short write, a kill) in the running server
+while mail is sent and mailboxes are changed. Whatever happens, what was answered with 250 or OK is
+there afterwards; and the server works again by itself, or after a restart when its disk is said to
+be broken (EIO).
+"""
+
+import os
+import random
+import smtplib
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
+from disks import scratch
+from load import Load, new_ack_path
+from report import Skip, check, need, need_root, run
+import mails
+from server import Server
+
+SEED = int(os.environ.get("SEED", str(int(time.time()))))
+DICE = random.Random(SEED)
+
+# What fails, how, and whether a restart is allowed before the server works again.
+FAULTS = [
+    ("fdatasync", "error=EIO", True), ("fdatasync", "error=EIO", True),
+    ("fdatasync", "error=EIO", True), ("fdatasync", "error=ENOSPC", True),
+    ("fdatasync", "delay_enter=300000", False), ("fdatasync", "signal=KILL", True),
+    ("fdatasync", "signal=KILL", True), ("fdatasync", "signal=KILL", True),
+    ("pwrite64", "error=ENOSPC", False), ("pwrite64", "error=ENOSPC", False),
+    ("pwrite64", "error=EDQUOT", True), ("pwrite64", "error=EIO", True),
+    ("pwrite64", "retval=7", False), ("pwrite64", "retval=1", False),
+    ("pwrite64", "error=EINTR", False), ("pwrite64", "signal=KILL", True),
+    ("pwrite64", "signal=KILL", True), ("pwrite64", "signal=KILL", True),
+    ("openat", "error=EMFILE", False), ("openat", "error=ENOSPC", False),
+    ("openat", "signal=KILL", True), ("pread64", "error=EIO", True),
+    ("pread64", "error=EIO", True), ("accept4", "error=EMFILE", False),
+]
+
+
+def inject(server, call, how, first):
+    """Attaches strace to the running server; the `first`-th call of the kind fails once."""
+    log = os.path.join(server.scratch, "strace.log")
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", log, "-p", str(server.pid()), "-e", f"trace={call}",
+         "-e", f"inject={call}:{how}:when={first}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.4)
+    return tracer, log
+
+
+def fault(number, call, how, restart):
+    @check(f"fault {number}: {call} {how}: no false promise, works again"
+           f"{' at the latest after a restart' if restart else ''}")
+    def _():
+        need_root()
+        need("strace")
+        server = Server()
+        try:
+            server.start()
+            load = Load(server, new_ack_path(tempfile.mkdtemp(prefix="ack-", dir=scratch())), SEED)
+            load.start()
+            time.sleep(0.8)
+            load.disk_gone = True
+            first = DICE.randrange(1, 12)
+            tracer, log = inject(server, call, how, first)
+            for _ in range(20):
+                time.sleep(0.1)
+                knock(server)
+            load.stopping.set()
+            load.stop()
+            tracer.terminate()
+            tracer.wait(10)
+            with open(log, encoding="utf-8", errors="replace") as file:
+                text = file.read()
+            struck = any(word in text for word in ("INJECTED", "DELAYED", "SIGKILL"))
+            alive = server.process.poll() is None
+            assert alive or "KILL" in how, f"the server ended: {server.log_tail()}"
+            if alive and not restart:
+                works_within(server, 10)
+            if restart or not alive:
+                server.kill()
+                server.start()
+            load.verify(everything=True)
+            works_within(server, 10)
+            if not struck:
+                raise Skip(f"the call did not come {first} times, seed {SEED}")
+            return f"call {first}, seed {SEED}, {len(load.acknowledged)} by 250"
+        finally:
+            server.remove()
+
+
+def knock(server):
+    """A connection that comes and goes."""
+    try:
+        server.smtp(timeout=2).close()
+    except (OSError, smtplib.SMTPException):
+        pass
+
+
+def works_within(server, seconds):
+    """New mail is taken, a mailbox can be changed."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            server.send(mails.plain(f"again-{time.monotonic()}"))
+            client = server.imap()
+            client.append("Drafts", b"Subject: again\r\n\r\n\r\n")
+            client.logout()
+            return
+        except Exception as error:
+            if time.monotonic() > end:
+                raise AssertionError(f"does not work again after {seconds} s: {error}") from None
+            time.sleep(0.2)
+
+
+for position, (system_call, kind, after_restart) in enumerate(FAULTS, 1):
+    fault(position, system_call, kind, after_restart)
+run()
