@@ -24,8 +24,8 @@
 //!
 //! # Limits
 //! [`MAILBOXES_MAX`] mailboxes, [`KEYWORDS_MAX`] keywords in each, 4 G UIDs in each. A message
-//! takes 96 octets of memory, and about 16 for its object's short name, by which a second arrival of
-//! it is known.
+//! takes 96 octets of memory, and about 16 for its object's short name, by which a second arrival
+//! of it is known.
 //!
 //! # Known gaps
 //! - Claims to recent messages ride on the next record; lost in a crash, they are recent once more.

@@ -1,8 +1,8 @@
 //! Decides whether a message meets a SEARCH program, from what is known of it.
 //!
-//! The answer may be "not known yet": a program is first tried with a message's row alone, then with
-//! its arrival record, and only then is its body opened. Texts are compared without regard to case,
-//! in headers with encoded words decoded, in bodies with the transfer encoding undone.
+//! The answer may be "not known yet": a program is first tried with a message's row alone, then
+//! with its arrival record, and only then is its body opened. Texts are compared without regard to
+//! case, in headers with encoded words decoded, in bodies with the transfer encoding undone.
 //!
 //! # Standards
 //! RFC 3501 §6.4.4.

@@ -1,9 +1,9 @@
 //! IMAP4rev1 as a machine: octets in, commands out; values in, responses out.
 //!
 //! [`Receiver`] cuts a byte stream into commands within a budget, [`grammar`] reads a whole command
-//! into a [`Command`], [`Session`] says whether it may be given now, [`Out`] writes what is answered,
-//! and [`SequenceView`] keeps the message numbers that this client knows. The driver that joins them
-//! to a stream and to an account is in the mailbox role.
+//! into a [`Command`], [`Session`] says whether it may be given now, [`Out`] writes what is
+//! answered, and [`SequenceView`] keeps the message numbers that this client knows. The driver that
+//! joins them to a stream and to an account is in the mailbox role.
 //!
 //! # Trust
 //! Everything from a client is hostile, before login all the more: a command is bounded in octets,

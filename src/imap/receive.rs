@@ -1,9 +1,9 @@
 //! Cuts what a client sends into commands, within a budget that is checked before octets are kept.
 //!
 //! A command is one line, or several joined by literals. A literal that the client holds back until
-//! it sees `+` is let in only if all before it is right and it fits; one that comes unasked (RFC 7888)
-//! and does not fit ends the session, because its octets could not be told from commands. The message
-//! of APPEND is not kept here: it is handed on as it comes.
+//! it sees `+` is let in only if all before it is right and it fits; one that comes unasked (RFC
+//! 7888) and does not fit ends the session, because its octets could not be told from commands. The
+//! message of APPEND is not kept here: it is handed on as it comes.
 //!
 //! Octets are looked at once; what was read before login (passwords among it) is overwritten.
 //!

@@ -92,7 +92,8 @@ pub struct Message<'a> {
     pub body: Option<&'a [u8]>,
 }
 
-/// Writes `* n FETCH (..)`. `with_flags` adds FLAGS where the plan has not got them: `\Seen` was set.
+/// Writes `* n FETCH (..)`. `with_flags` adds FLAGS where the plan has not got them: `\Seen` was
+/// set.
 pub fn write_fetch(
     out: &mut Out,
     number: u32,

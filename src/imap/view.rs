@@ -1,9 +1,10 @@
 //! The message numbers that one client knows.
 //!
 //! Numbers change only when the client is told (RFC 3501 §7.4.1), and expunges must not be told in
-//! the answer to some commands. A session therefore keeps the newest picture of a mailbox that it has
-//! looked at, how far into it the client was told (EXISTS), and *ghosts*: messages that are gone but
-//! still have a number for this client. Between two pictures [`SequenceView::step`] says what to tell.
+//! the answer to some commands. A session therefore keeps the newest picture of a mailbox that it
+//! has looked at, how far into it the client was told (EXISTS), and *ghosts*: messages that are
+//! gone but still have a number for this client. Between two pictures [`SequenceView::step`] says
+//! what to tell.
 //!
 //! # Standards
 //! RFC 3501 §2.3.1.2, §5.2, §5.5, §7.3.1-2, §7.4.1.
@@ -111,8 +112,8 @@ impl SequenceView {
     }
 
     /// Passes on to `newest`, which `step` leads to. What is to be told is in the answer, in order;
-    /// `silent` says of which rows the client knows the new flags already. Expunges are told only if
-    /// `may_expunge`, else they become ghosts.
+    /// `silent` says of which rows the client knows the new flags already. Expunges are told only
+    /// if `may_expunge`, else they become ghosts.
     pub fn step(
         &mut self,
         newest: &impl Rows,

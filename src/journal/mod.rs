@@ -18,7 +18,7 @@ mod reader;
 mod recover;
 mod reserve;
 #[cfg(test)]
-mod sim;
+mod sim_tests;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -374,7 +374,8 @@ pub async fn unlock(
     Ok(())
 }
 
-/// Takes the lock off the file that was opened. Returns the generation that the witness is good for.
+/// Takes the lock off the file that was opened. Returns the generation that the witness is good
+/// for.
 fn clear_lock(
     core: &Core,
     account: AccountNumber,

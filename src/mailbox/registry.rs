@@ -175,9 +175,9 @@ struct Start {
 }
 
 impl Start {
-    /// Whether the file still is what the slot was opened from. Asked when the entry is in the table
-    /// already: a verb changes the file first and stops the entry second, so that one of the two
-    /// meets every unlock that is under way.
+    /// Whether the file still is what the slot was opened from. Asked when the entry is in the
+    /// table already: a verb changes the file first and stops the entry second, so that one of the
+    /// two meets every unlock that is under way.
     fn is_current(&self, core: &Core) -> bool {
         let account = core.directory.get(self.unlocked.account());
         account.is_some_and(|account| {

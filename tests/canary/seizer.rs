@@ -112,9 +112,9 @@ fn frame(reader: &Reader, at: Address, info: &FrameInfo, account: AccountNumber,
 /// Every key that can be made without a password.
 fn keys_at_hand(journal_key: &Key) -> Vec<(String, Key)> {
     let labels = ["postseal account file mac 1", "postseal unknown account 1", "postseal record 1"];
-    let derived = labels.iter().map(|label| {
-        (format!("{label:?}"), crypto::derive(journal_key.expose(), b"", label))
-    });
+    let derived = labels
+        .iter()
+        .map(|label| (format!("{label:?}"), crypto::derive(journal_key.expose(), b"", label)));
     let plain = [("the journal key", journal_key.clone()), ("zeros", Key::zeroed())];
     derived.chain(plain.map(|(name, key)| (name.to_owned(), key))).collect()
 }

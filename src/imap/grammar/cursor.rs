@@ -199,7 +199,8 @@ impl<'a> Cursor<'a> {
     fn literal(&mut self) -> Parsed<Vec<u8>> {
         let announced = self.literal_head()?;
         let rest = self.rest();
-        // Something always follows a literal, be it the CRLF: an end here is one that came too soon.
+        // Something always follows a literal, be it the CRLF: an end here is one that came too
+        // soon.
         if rest.is_empty() || announced > rest.len() as u64 {
             return Err(Failure::Incomplete);
         }

@@ -125,7 +125,8 @@ fn date_time(cursor: &mut Cursor<'_>) -> Parsed<DateTime> {
     DateTime::parse_imap(&text).map_or(bad, Ok)
 }
 
-/// RFC 3501 §9: `flag-list`. `\Recent` is dropped: nobody can set it, and some clients send it back.
+/// RFC 3501 §9: `flag-list`. `\Recent` is dropped: nobody can set it, and some clients send it
+/// back.
 pub fn flag_list(cursor: &mut Cursor<'_>) -> Parsed<Vec<Flag>> {
     let flags = cursor.list(limits::FLAGS_MAX, true, flag)?;
     Ok(flags.into_iter().flatten().collect())

@@ -1,7 +1,7 @@
 //! The grammar: a whole command into a [`Command`], in one pass, without looking back.
 //!
-//! [`command`] reads a command that has come whole; [`prefix`] reads one as far as a literal that is
-//! announced but has not come, so that a client who waits for `+` is told of a mistake instead.
+//! [`command`] reads a command that has come whole; [`prefix`] reads one as far as a literal that
+//! is announced but has not come, so that a client who waits for `+` is told of a mistake instead.
 //!
 //! # Standards
 //! RFC 3501 §9. One file for each family of commands.
@@ -13,7 +13,7 @@ mod mailbox;
 mod search;
 
 #[cfg(test)]
-mod oracle;
+mod oracle_tests;
 #[cfg(test)]
 mod tests;
 

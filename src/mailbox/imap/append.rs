@@ -100,8 +100,8 @@ impl Session {
         }
     }
 
-    /// The next event of the message. A literal in flight ends without BYE when the client is gone or
-    /// silent: there is no place between two responses.
+    /// The next event of the message. A literal in flight ends without BYE when the client is gone
+    /// or silent: there is no place between two responses.
     async fn next_piece(&mut self) -> Result<Event, End> {
         loop {
             if let Some(event) = self.link.ready() {

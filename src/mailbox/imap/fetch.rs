@@ -1,8 +1,8 @@
 //! FETCH: rendered in chunks, where it may block, one buffer a chunk.
 //!
-//! Flags, sizes and dates come from the picture of the mailbox; headers, envelope and structure from
-//! the arrival record; octets from the opened message, which the account keeps for this session
-//! within its budget, so that one fetched in pieces is opened once.
+//! Flags, sizes and dates come from the picture of the mailbox; headers, envelope and structure
+//! from the arrival record; octets from the opened message, which the account keeps for this
+//! session within its budget, so that one fetched in pieces is opened once.
 //!
 //! # Standards
 //! RFC 3501 §6.4.5, §7.4.2; RFC 2180 §4.1.

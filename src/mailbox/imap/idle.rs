@@ -7,9 +7,9 @@
 //! Nothing is sent to keep a silent connection alive; clients renew IDLE within 29 minutes, as the
 //! standard tells them.
 
-use super::link::{End, LOCKED};
+use super::link::{End, LOCKED, SILENCE};
 use super::session::{Session, end_of, stopping};
-use crate::imap::{Code, Event, Tag};
+use crate::imap::{Event, Tag};
 use crate::mailbox::AccountHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -41,9 +41,7 @@ impl Session {
                 changed = changed => changed,
                 read = self.link.read() => read,
                 _ = draining.wait_for(|draining| *draining) => Err(stopping()),
-                () = sleep_until(until) => {
-                    Err(End::Bye(Code::None, "Nothing was heard for too long", "silence"))
-                }
+                () = sleep_until(until) => Err(SILENCE),
             }?;
         }
     }

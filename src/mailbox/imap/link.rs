@@ -28,6 +28,9 @@ pub(super) enum End {
 pub(super) const LOCKED: End =
     End::Bye(Code::Unavailable, "This mail was locked; log in again to read it", "locked");
 
+/// The client was silent for longer than it may be.
+pub(super) const SILENCE: End = End::Bye(Code::None, "Nothing was heard for too long", "silence");
+
 /// A connection.
 pub(super) struct Link {
     stream: Option<BoxStream>,

@@ -5,14 +5,14 @@
 //! changes, and opens messages itself, in chunks of [`CHUNK_ROWS`], where it may block.
 //!
 //! # Order
-//! Answers are gathered in one buffer and written when the client has to be waited for, or when much
-//! is in it: a chunk of a FETCH is pulled only when the one before is on its way, so that a client
-//! that stops reading stops the work. Whatever a session tells is durable.
+//! Answers are gathered in one buffer and written when the client has to be waited for, or when
+//! much is in it: a chunk of a FETCH is pulled only when the one before is on its way, so that a
+//! client that stops reading stops the work. Whatever a session tells is durable.
 //!
 //! # When the account is locked
-//! A login with a right credential succeeds, and each command that needs a mailbox is answered with a
-//! tagged `NO [UNAVAILABLE]` and nothing else: a locked mailbox is never shown as an empty one. When
-//! an account is locked during a session, it ends with BYE between two responses.
+//! A login with a right credential succeeds, and each command that needs a mailbox is answered with
+//! a tagged `NO [UNAVAILABLE]` and nothing else: a locked mailbox is never shown as an empty one.
+//! When an account is locked during a session, it ends with BYE between two responses.
 //!
 //! # Standards
 //! Those that [`crate::imap`] lists; RFC 3501 §5.4 (autologout), RFC 2180 (several sessions on one

@@ -217,8 +217,8 @@ pub(super) const SYSTEM_BITS: [(u8, &str); 5] = [
 ];
 
 impl Session {
-    /// Tells what has changed in the selected mailbox. Expunges only where the command that is being
-    /// answered allows it (RFC 3501 §7.4.1).
+    /// Tells what has changed in the selected mailbox. Expunges only where the command that is
+    /// being answered allows it (RFC 3501 §7.4.1).
     pub(super) async fn sync(&mut self, may_expunge: bool) -> Result<(), End> {
         self.sync_silently(may_expunge, |_, _, _| false).await
     }

@@ -2,7 +2,7 @@
 //! file of their command.
 
 use super::events::ImapEvent;
-use super::link::{End, LOCKED, Link};
+use super::link::{End, LOCKED, Link, SILENCE};
 use super::selected::Selected;
 use super::{Connection, Options, Security, World};
 use crate::imap::limits::{BAD_MAX, PREAUTH_BAD_MAX};
@@ -18,7 +18,8 @@ use tokio::time::{sleep, timeout};
 
 /// What every command that needs a mailbox is told while the account is locked. One text for all,
 /// for clients show it each time.
-pub(super) const LOCKED_TEXT: &str = "This mail is locked; unlock it with `postseal account unlock` or log in with a password that opens it";
+pub(super) const LOCKED_TEXT: &str = "This mail is locked: unlock it with \
+    `postseal account unlock`, or log in with a password that opens it";
 
 /// One session.
 pub(super) struct Session {
@@ -135,7 +136,7 @@ impl Session {
             () = locked(changes) => Err(LOCKED),
             () = drained(draining) => Err(stopping()),
             read = link.read() => read,
-            () = sleep(silence) => Err(End::Bye(Code::None, "Nothing was heard for too long", "silence")),
+            () = sleep(silence) => Err(SILENCE),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The grammar beside another one: imap-codec, which was written from the same standards.
 //!
 //! Commands are made from the rules; both must read them, and what the other one writes of what it
-//! read must be read here as the same command. Responses that we write must be read by the other one
-//! to the last octet.
+//! read must be read here as the same command. Responses that we write must be read by the other
+//! one to the last octet.
 //!
 //! # Exceptions
 //! Left out of the comparison, with the reason:
