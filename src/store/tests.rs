@@ -4,11 +4,11 @@ use super::*;
 use crate::base::clock::UnixTime;
 use crate::base::crypto::{self, Argon2Cost, Key};
 use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk, Op};
-use crate::base::entropy::SeededEntropy;
+use crate::base::entropy::{Entropy, SeededEntropy};
 use crate::base::ids::AccountNumber;
 use crate::journal::Body;
 use crate::mail::{Address, analyse};
-use crate::pgp::{SealKey, generate_storage};
+use crate::pgp::{PKESK_PREFIX_BYTES, SealKey, generate_storage};
 use crate::vault::{AccountFile, Party, Password, ServerKeys};
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -60,6 +60,43 @@ fn lengths_of_headers_do_not_show() {
     let (short, long) = (sealed(MESSAGE), sealed(&long));
     assert_eq!(short.head.len(), long.head.len());
     assert_eq!((short.head.len() - 32 - crypto::SEAL_OVERHEAD_BYTES) % RECORD_STEP_BYTES, 0);
+}
+
+/// Always the same octet: what two seals then show differently comes from what they seal.
+struct Constant;
+
+impl Entropy for Constant {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(7);
+    }
+}
+
+#[test]
+fn of_two_sizes_within_one_step_nothing_in_clear_tells_which() {
+    // A PKESK up to what the library draws by itself; an SEIPD header, its parameters and salt.
+    const PKESK_HEAD_BYTES: usize = 38;
+    const SEIPD_HEAD_BYTES: usize = 6 + 4 + 32;
+    const SALT_AND_NONCE_BYTES: usize = 32 + 12;
+    let sealed = |bytes: usize| {
+        let message = [MESSAGE, &vec![b'x'; bytes]].concat();
+        let to = Destination { server: [7; 16], account: AccountNumber(3), key: &KEY };
+        let sealed = seal(&to, &message, &record(&message), &Constant).unwrap();
+        let size = sealed.size;
+        (size, sealed.into_entry())
+    };
+    let ((less, one), (more, other)) = (sealed(10_000), sealed(10_150));
+    assert_ne!(less, more);
+    assert_eq!((one.class, one.account, one.object), (other.class, other.account, other.object));
+    assert_eq!(one.head.len(), other.head.len(), "the record's length");
+    let clear = |head: &[u8]| head[..SALT_AND_NONCE_BYTES].to_vec();
+    assert_eq!(clear(&one.head), clear(&other.head), "the record's head in clear");
+    let (Body::Inline(one), Body::Inline(other)) = (one.body, other.body) else {
+        unreachable!("these are small")
+    };
+    assert_eq!(one.len(), other.len(), "the message's length");
+    assert_eq!(one[..PKESK_HEAD_BYTES], other[..PKESK_HEAD_BYTES]);
+    let seipd = PKESK_PREFIX_BYTES..PKESK_PREFIX_BYTES + SEIPD_HEAD_BYTES;
+    assert_eq!(one[seipd.clone()], other[seipd], "the packet's head");
 }
 
 #[test]
