@@ -17,7 +17,7 @@ from server import Server
 
 RUNS = option("RUNS", 3)
 MESSAGES = option("MESSAGES", 1000)
-REPEAT = option("REPEAT", 10)
+REPEAT = option("REPEAT", 30)
 BODIES = min(100, MESSAGES)
 
 FIELDS = ("(UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID "
