@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Looks for plaintext where none may be: on the disk at any moment, in the logs, in memory when locked.
+"""Looks for plaintext where none may be: on the disk, in the logs, in memory once locked.
 
 Unique words, ASCII and not, stand in every place where mail has words. The server is killed at
 random points while such mail comes in and is worked on; each time everything that it wrote is

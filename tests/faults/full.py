@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A disk that is full, and one that turns read-only: refused politely, and working again in 10 s."""
+"""A full disk, and one that turns read-only: refused politely, and working again in 10 s."""
 
 import os
 import smtplib
@@ -75,8 +75,8 @@ class Site:
                 return time.monotonic() - begin
             except (smtplib.SMTPException, ImapError, OSError) as error:
                 if time.monotonic() - begin > RECOVERY_SECONDS:
-                    raise AssertionError(
-                        f"does not work {RECOVERY_SECONDS} s after the disk does: {error}") from None
+                    words = f"does not work {RECOVERY_SECONDS} s after the disk does: {error}"
+                    raise AssertionError(words) from None
                 time.sleep(0.1)
 
 

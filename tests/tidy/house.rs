@@ -8,11 +8,13 @@ use std::path::Path;
 pub struct Source {
     pub path: String,
     pub text: String,
+    /// Some `#[cfg(test)] mod …;` leads here.
+    tests_only: bool,
 }
 
 impl Source {
     pub fn new(path: &str, text: &str) -> Self {
-        Source { path: path.to_owned(), text: text.to_owned() }
+        Source { path: path.to_owned(), text: text.to_owned(), tests_only: false }
     }
 
     /// The room a file is in: the first name below `src`; `None` for tests, `lib.rs`, `main.rs`.
@@ -41,10 +43,26 @@ impl Source {
         self.is_rust() && self.path.starts_with("src/")
     }
 
-    /// Whether the whole file is test code: below `tests/`, or a room's `tests.rs`.
+    /// Whether the whole file is test code.
     pub fn is_test(&self) -> bool {
-        !self.path.starts_with("src/")
-            || self.module().iter().any(|name| name == "tests" || name.ends_with("_tests"))
+        !self.path.starts_with("src/") || self.tests_only
+    }
+
+    /// The modules, as names below the crate's root, that only tests compile.
+    fn test_modules(&self) -> Vec<Vec<String>> {
+        let file = syn::parse_file(&self.text).ok();
+        let items = file.map_or(Vec::new(), |file| file.items);
+        let is_test = |attribute: &syn::Attribute| {
+            let meta = attribute.meta.require_list().ok();
+            meta.is_some_and(|list| {
+                list.path.is_ident("cfg") && list.tokens.to_string().starts_with("test")
+            })
+        };
+        let modules = items.into_iter().filter_map(|item| match item {
+            syn::Item::Mod(module) if module.attrs.iter().any(is_test) => Some(module.ident),
+            _ => None,
+        });
+        modules.map(|name| self.module().into_iter().chain([name.to_string()]).collect()).collect()
     }
 }
 
@@ -66,6 +84,12 @@ impl House {
             walk(root, &root.join(dir), &mut sources);
         }
         sources.sort_by(|left, right| left.path.cmp(&right.path));
+        let product = sources.iter().filter(|source| source.is_product());
+        let tests: Vec<Vec<String>> = product.flat_map(Source::test_modules).collect();
+        for source in sources.iter_mut().filter(|source| source.is_product()) {
+            let module = source.module();
+            source.tests_only = tests.iter().any(|test| module.starts_with(test));
+        }
         let lib = std::fs::read_to_string(root.join("src/lib.rs")).unwrap();
         let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
         House { ranks: ranks(&lib), crates: crates(&manifest), sources }
@@ -90,7 +114,7 @@ fn walk(root: &Path, dir: &Path, sources: &mut Vec<Source>) {
         }
         if let Ok(text) = std::fs::read_to_string(&path) {
             let path = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-            sources.push(Source { path, text });
+            sources.push(Source { path, text, tests_only: false });
         }
     }
 }

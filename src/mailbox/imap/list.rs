@@ -11,6 +11,7 @@ use crate::imap::{
     ListCommand, ListReturn, ListSelect, MailboxName, Out, Pattern, StatusItem, Tag,
 };
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 impl Session {
@@ -148,15 +149,17 @@ impl<'a> Listing<'a> {
 
     /// RFC 5258 §3.5: whether a name below, which the patterns do not mean, meets them.
     fn has_selected_child(&self, name: &str) -> bool {
+        // Both lists are in the order of octets, where what is below a name stands together.
         let prefix = format!("{name}/");
-        let hidden = |child: &&str| {
-            child.starts_with(&prefix) && !self.patterns.iter().any(|p| p.matches(child))
-        };
-        let there = self.catalog.mailboxes().iter().map(|mailbox| &*mailbox.name);
-        let subscribed = self.catalog.subscriptions().iter().map(String::as_str);
+        let below = |child: &&str| child.starts_with(&prefix);
+        let mailboxes = self.catalog.mailboxes();
+        let first = mailboxes.partition_point(|mailbox| *mailbox.name < *prefix);
+        let there = mailboxes[first..].iter().map(|mailbox| &*mailbox.name).take_while(below);
+        let from = (Bound::Included(&*prefix), Bound::Unbounded);
+        let subscribed = self.catalog.subscriptions().range::<str, _>(from).map(String::as_str);
         there
-            .chain(subscribed)
-            .filter(hidden)
+            .chain(subscribed.take_while(below))
+            .filter(|child| !self.patterns.iter().any(|pattern| pattern.matches(child)))
             .any(|child| self.selects(child, self.catalog.by_name(child)))
     }
 
