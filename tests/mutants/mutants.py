@@ -229,10 +229,12 @@ MUTANTS = [
          "        }\n"
          "        self.receiver = "),
     ]),
-    # The exact size stands beside what is sealed, and undoes its padding.
+    # The exact size stands beside what is sealed, or is its length, since nothing pads it.
     Mutant("size-in-clear", [
         Test("store::tests::of_two_sizes_within_one_step_nothing_in_clear_tells_which",
              "the record's head in clear"),
+        Test("store::tests::lengths_of_headers_do_not_show", "left == right"),
+        Test("pgp::tests::lengths_within_a_padme_step_seal_to_one_length", "left == right"),
     ], [
         ("src/store/arrival.rs",
          "    let salt: [u8; SALT_BYTES] = entropy::bytes(entropy);\n",
@@ -240,5 +242,16 @@ MUTANTS = [
          "    if ON {\n"
          "        salt[..4].copy_from_slice(&record.size.to_be_bytes());\n"
          "    }\n"),
+        ("src/store/arrival.rs",
+         "        out.resize(out.len().next_multiple_of(RECORD_STEP_BYTES), 0);\n"
+         "        out\n",
+         "        if !ON {\n"
+         "            out.resize(out.len().next_multiple_of(RECORD_STEP_BYTES), 0);\n"
+         "        }\n"
+         "        out\n"),
+        ("src/pgp/frame.rs",
+         "    let gap = padme(plain_bytes + PADDING_BYTES_MIN) - plain_bytes;\n",
+         "    let gap = padme(plain_bytes + PADDING_BYTES_MIN) - plain_bytes;\n"
+         "    let gap = if ON { PADDING_BYTES_MIN } else { gap };\n"),
     ]),
 ]
