@@ -1,8 +1,8 @@
 //! The journal: the append-only, authenticated log that is the one truth on disk.
 //!
-//! A machine over the trait [`Disk`]: no thread, no clock, no file of its own. `host` owns the
-//! [`Journal`] in one thread and gathers what all tasks submit; every task reads through a
-//! [`Reader`]. [`format`] describes every octet.
+//! A machine over the trait `base::disk::Disk`: no thread, no clock, no file of its own. `host`
+//! owns the [`Journal`] in one thread and gathers what all tasks submit; every task reads through a
+//! [`Reader`]. [`mod@format`] describes every octet.
 
 mod append;
 mod entry;
