@@ -108,10 +108,11 @@ def ask(client, command):
         octets += len(piece)
         tail = (tail + piece)[-4096:]
         at = tail.rfind(end)
-        if at >= 0 and tail.endswith(b"\r\n") and tail.find(b"\r\n", at + len(end)) == len(tail) - 2:
-            if not tail[at + len(end):].startswith(b"OK"):
-                raise AssertionError(tail[at:].decode(errors="replace"))
-            return octets
+        if at < 0 or tail.find(b"\r\n", at + len(end)) != len(tail) - 2:
+            continue
+        if not tail[at + len(end):].startswith(b"OK"):
+            raise AssertionError(tail[at:].decode(errors="replace"))
+        return octets
 
 
 def both(name, rounds, commands, clients, wanted=""):

@@ -70,7 +70,8 @@ postlog   unix-dgram n - n  -   1  postlogd
 QUEUE = {name: ("postfix", "root", 0o700) for name in (
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private",
     "saved", "trace")}
-QUEUE.update({"maildrop": ("postfix", "postdrop", 0o1730), "public": ("postfix", "postdrop", 0o2710),
+QUEUE.update({"maildrop": ("postfix", "postdrop", 0o1730),
+              "public": ("postfix", "postdrop", 0o2710),
               "pid": ("root", "root", 0o755)})
 IDS = {"root": 0, "postfix": USER, "postdrop": GROUP}
 
