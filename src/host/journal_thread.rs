@@ -140,6 +140,13 @@ impl Log for JournalLog {
         })
     }
 
+    fn discard_large(&self, object: ObjectId) {
+        let disk = self.disk.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || journal::remove_large(&*disk, object));
+        }
+    }
+
     fn reader(&self) -> &Reader {
         &self.reader
     }

@@ -19,8 +19,8 @@ use crate::base::ids::ObjectId;
 use crate::base::secret::SecretBytes;
 use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, PasswordClaim, SaslError, Step};
 use crate::seams::{
-    AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, Role, Service,
-    TlsFacts, TlsStream,
+    AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX,
+    Role, Service, TlsFacts, TlsStream,
 };
 use crate::smtp::{
     self, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting, replies,
@@ -311,11 +311,24 @@ impl<'a> Driver<'a> {
 
     async fn recipient(&mut self, path: RecipientPath) {
         let found = recipients::resolve(&path, &self.options, self.world).await;
+        let found = found.and_then(|accounts| self.within_one_batch(accounts));
         if let (Err(reply), RecipientPath::Mailbox(recipient)) = (&found, &path) {
             let (session, reply) = (self.id.as_str(), *reply);
             self.world.log.emit(&RelayEvent::RecipientRefused { session, recipient, reply });
         }
         self.session.answer_recipient(found);
+    }
+
+    /// RFC 5321 §4.5.3.1.10: whom one batch cannot hold any more gets the message in another
+    /// transaction. The first recipient is always taken: an alias stands for a hundred at most.
+    fn within_one_batch(&self, accounts: Accounts) -> Result<Accounts, Reply> {
+        let held = self.session.transaction().map_or(0, |transaction| {
+            transaction.recipients.iter().map(|recipient| recipient.tag.len()).sum::<usize>()
+        });
+        match held + accounts.len() > RECIPIENTS_MAX {
+            true => Err(replies::TOO_MANY_RECIPIENTS),
+            false => Ok(accounts),
+        }
     }
 
     /// Whether there is room for a message. What SIZE declares is reserved before DATA is answered.

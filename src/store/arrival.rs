@@ -135,13 +135,24 @@ impl SealedArrival {
 
     /// Takes a large body out, to be written to its file.
     pub fn take_large(&mut self) -> Option<Vec<u8>> {
-        if !self.is_large() {
-            return None;
-        }
+        if self.is_large() { self.take_body() } else { None }
+    }
+
+    /// Takes the body out, of whatever size, to be written to a file of its own.
+    pub fn take_body(&mut self) -> Option<Vec<u8>> {
         match std::mem::replace(&mut self.body, Body::None) {
             Body::Inline(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// Octets that the frame would take in the journal's segment, its header left out.
+    pub fn inline_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Inline(bytes) => bytes.len(),
+            Body::None | Body::Large(_) => 0,
+        };
+        self.head.len() + body
     }
 
     /// The body is durable in its file.
