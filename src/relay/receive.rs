@@ -32,6 +32,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// Octets by which a message's reservation grows when it is larger than declared.
 const RESERVE_STEP_BYTES: u64 = 256 * 1024;
 
+/// The part of the budget (one of so many) that messages above that step leave to smaller ones.
+const SMALL_SHARE: u64 = 4;
+
 /// The receiving side of the role, shared by all connections.
 pub struct Receiver {
     options: RwLock<Arc<Options>>,
@@ -333,8 +336,10 @@ impl<'a> Driver<'a> {
 
     /// Whether there is room for a message. What SIZE declares is reserved before DATA is answered.
     fn admit(&mut self, declared_bytes: Option<u64>) {
-        let bytes = declared_bytes.unwrap_or(RESERVE_STEP_BYTES);
-        match self.world.message_budget.reserve(bytes.max(1)) {
+        let bytes = declared_bytes.unwrap_or(RESERVE_STEP_BYTES).max(1);
+        let budget = &self.world.message_budget;
+        let room = self.leaves_room(bytes, bytes).then(|| budget.reserve(bytes)).flatten();
+        match room {
             Some(reservation) => {
                 let prefix = self.trace();
                 let prefix_bytes = prefix.len();
@@ -343,6 +348,16 @@ impl<'a> Driver<'a> {
             }
             None => self.session.refuse_message(replies::NO_ROOM),
         }
+    }
+
+    /// Whether `more` octets for a message of `whole` octets leave enough for small ones. A few
+    /// clients that declare much and send it slowly would else keep everybody's mail out.
+    fn leaves_room(&self, whole: u64, more: u64) -> bool {
+        let budget = &self.world.message_budget;
+        let largest = self.options.limits.message_bytes_max;
+        let for_small =
+            (budget.limit_bytes() / SMALL_SHARE).min(budget.limit_bytes().saturating_sub(largest));
+        whole <= RESERVE_STEP_BYTES || budget.free_bytes() >= for_small.saturating_add(more)
     }
 
     /// What stands in front of the message.
@@ -378,11 +393,12 @@ impl<'a> Driver<'a> {
         if self.session.waiting() != Waiting::Data {
             self.message = None;
         }
-        let Some(message) = &mut self.message else { return };
         let held = self.session.message_bytes() as u64;
-        let reserved = message.reservation.bytes();
+        let reserved = self.message.as_ref().map_or(0, |message| message.reservation.bytes());
         let step = RESERVE_STEP_BYTES.max(held.saturating_sub(reserved));
-        if held > reserved && !message.reservation.grow(step) {
+        let leaves_room = self.leaves_room(reserved + step, step);
+        let Some(message) = &mut self.message else { return };
+        if held > reserved && !(leaves_room && message.reservation.grow(step)) {
             self.session.abandon_message(replies::NO_ROOM);
             message.reservation = self.world.message_budget.empty();
         }
