@@ -30,7 +30,7 @@ pub use entry::{
     TOMBSTONE_ADDRESSES_MAX,
 };
 pub use error::{AppendError, OpenError, ReadError, What};
-pub use large::{LargeBody, write_large};
+pub use large::{LargeBody, remove_large, write_large};
 pub use reader::{Identity, Reader};
 
 use crate::base::crypto::Key;

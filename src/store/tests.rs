@@ -110,6 +110,49 @@ fn what_does_not_fit_is_left_out_and_derived_again() {
     assert_eq!(whole.header.unwrap().len(), huge.len() - b"body\r\n".len());
 }
 
+fn nested(levels: usize, kind: &str) -> Vec<u8> {
+    let mut message = String::new();
+    for level in 0..levels {
+        match kind {
+            "message" => message.push_str("Content-Type: message/rfc822\r\n\r\n"),
+            _ => message.push_str(&format!(
+                "Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n"
+            )),
+        }
+    }
+    message.push_str("Subject: innermost\r\n\r\ntext\r\n");
+    message.into_bytes()
+}
+
+#[test]
+fn parts_that_analysis_finds_are_plausible_however_deep() {
+    for kind in ["message", "multipart"] {
+        for levels in [1, 2, 49, 50, 51, 52, 200] {
+            let message = nested(levels, kind);
+            let record = record(&message);
+            let back = ArrivalRecord::from_padded(&record.to_padded());
+            assert_eq!(back.as_ref(), Ok(&record), "{levels} of {kind}");
+        }
+    }
+}
+
+#[test]
+fn parts_that_hide_in_each_other_without_end_are_refused() {
+    let plain = record(&nested(1, "multipart"));
+    let forge = |entries: &dyn Fn(usize) -> u16| {
+        let mut forged = plain.clone();
+        let structure = forged.structure.as_mut().unwrap();
+        let part = crate::mail::Part { params: Vec::new(), ..structure.parts[0].clone() };
+        structure.parts = (0..1000)
+            .map(|at| crate::mail::Part { entries: entries(at), ..part.clone() })
+            .collect();
+        ArrivalRecord::from_padded(&forged.to_padded())
+    };
+    assert!(forge(&|at| 1000 - at as u16).is_err(), "a thousand levels");
+    assert!(forge(&|at| if at == 0 { 1000 } else { 2 + at as u16 % 2 }).is_err(), "overlaps");
+    assert!(forge(&|at| if at == 0 { 1000 } else { 1 }).is_ok(), "a thousand side by side");
+}
+
 #[test]
 fn a_large_body_must_go_to_its_file_first() {
     let message = vec![b'x'; LARGE_BODY_BYTES + 1];
