@@ -90,12 +90,8 @@ impl FoldWork {
     }
 
     pub(super) fn open(&self, frame: Address) -> Result<What, ReadError> {
-        let (info, head) = match self.reader.info_and_head(frame) {
+        let (info, head, prefix) = match self.reader.arrival(frame, PKESK_PREFIX_BYTES) {
             Ok(found) => found,
-            Err(error) => return self.unreadable(frame, error),
-        };
-        let prefix = match self.reader.body_prefix(frame, PKESK_PREFIX_BYTES) {
-            Ok(prefix) => prefix,
             Err(error) => return self.unreadable(frame, error),
         };
         let object = info.object;

@@ -52,8 +52,7 @@ impl Opener {
         if row.kind == Kind::Placeholder {
             return placeholder_card(row);
         }
-        let (info, head) = self.reader.info_and_head(row.frame)?;
-        let prefix = self.reader.body_prefix(row.frame, PKESK_PREFIX_BYTES)?;
+        let (info, head, prefix) = self.reader.arrival(row.frame, PKESK_PREFIX_BYTES)?;
         let subkey = pgp::recipient(&prefix).map_err(|_| OpenFailure::Damaged)?;
         let key = SessionKey::new(row.key());
         let Place { server, account, .. } = &self.place;

@@ -41,7 +41,8 @@ struct Found {
     offset: u64,
     header: FrameHeader,
     dead: bool,
-    read_ahead: Vec<u8>,
+    /// The header's octets and what was read behind them.
+    read: Vec<u8>,
 }
 
 impl Reader {
@@ -73,6 +74,21 @@ impl Reader {
             true => Ok((found.info(), head)),
             false => Err(self.damaged(at, What::Head)),
         }
+    }
+
+    /// Header, head and the first `prefix_bytes` octets of the body, by one read where they are
+    /// small. The payloads are *not* verified by their digests: this is for who opens the head with
+    /// an AEAD, which says the same of it.
+    pub fn arrival(
+        &self,
+        at: Address,
+        prefix_bytes: usize,
+    ) -> Result<(FrameInfo, Vec<u8>, Vec<u8>), ReadError> {
+        let found = self.find(at, HEAD_GUESS_BYTES)?;
+        let head = found.payload(0, u64::from(found.header.head_bytes))?;
+        let bytes = found.header.body_bytes.min(prefix_bytes as u64);
+        let prefix = self.body_part(&found, bytes)?;
+        Ok((found.info(), head, prefix))
     }
 
     /// The frame's body, verified; empty if there is none.
@@ -141,8 +157,7 @@ impl Reader {
         read(&*file, offset, &mut bytes, at, What::FrameHeader)?;
         let header = FrameHeader::decode(&bytes, &self.0.keys).filter(|header| header.at == at);
         let header = header.ok_or(ReadError::Damaged(at, What::FrameHeader))?;
-        bytes.drain(..FRAME_HEADER_BYTES as usize);
-        Ok(Found { file, offset: offset + FRAME_HEADER_BYTES, header, dead, read_ahead: bytes })
+        Ok(Found { file, offset: offset + FRAME_HEADER_BYTES, header, dead, read: bytes })
     }
 
     /// A frame that died while it was being read is erased, not damaged.
@@ -191,7 +206,8 @@ impl Found {
         if self.dead || !self.header.present {
             return Err(ReadError::Erased(at));
         }
-        if let Some(held) = self.read_ahead.get(from as usize..(from + len) as usize) {
+        let start = (FRAME_HEADER_BYTES + from) as usize;
+        if let Some(held) = self.read.get(start..start + len as usize) {
             return Ok(held.to_vec());
         }
         let mut bytes = vec![0; len as usize];

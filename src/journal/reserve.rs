@@ -38,8 +38,10 @@ impl Reserve {
 
     /// Takes it again once there is room for it and as much again.
     pub fn restore(&mut self, disk: &dyn Disk) {
-        let room = disk.free_bytes().unwrap_or(0);
-        if !self.held && room >= self.bytes.saturating_mul(2) {
+        if self.held {
+            return;
+        }
+        if disk.free_bytes().unwrap_or(0) >= self.bytes.saturating_mul(2) {
             self.held = self.allocate(disk).is_ok();
         }
     }

@@ -66,6 +66,7 @@ pub struct ArrivalRecord {
     /// Exact octets of the message.
     pub size: u32,
     /// The header block with the empty line that ends it; `None` if it was left out.
+    #[serde(with = "serde_bytes")]
     pub header: Option<Vec<u8>>,
     /// The envelope; `None` if it was left out.
     pub envelope: Option<Envelope>,

@@ -63,6 +63,7 @@ const CRATES: &[(&str, Who)] = &[
     ("rustls", Who::Rooms(&["host"])),
     ("sequoia_openpgp", Who::Rooms(&["pgp"])),
     ("serde", Who::Anyone),
+    ("serde_bytes", Who::Anyone),
     ("serde_json", Who::FromRank(8)),
     ("sled", Who::Rooms(&["host"])),
     ("strsim", Who::Rooms(&["config"])),
