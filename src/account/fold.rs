@@ -21,6 +21,11 @@ use crate::pgp::{self, PKESK_PREFIX_BYTES, SessionKey};
 use crate::store::{ArrivalRecord, Role, open_record};
 use crate::vault::Unlocked;
 use std::collections::{BTreeMap, HashSet};
+use std::panic::{self, AssertUnwindSafe};
+
+/// Arrivals that the disk may refuse before a fold step is given up: a bad place is stepped over, a
+/// dead disk is left alone for a while.
+const FAILURES_MAX: usize = 8;
 
 /// Arrivals taken out for a fold step: owns all it needs, so that it can run on another thread.
 pub struct FoldWork {
@@ -33,8 +38,8 @@ pub struct FoldWork {
 /// What a fold step found.
 pub struct Opened {
     found: Vec<Found>,
-    /// The disk failed behind these: the rest is left for a later step.
-    pub(super) failed: Option<ReadError>,
+    /// The disk did not give these: they are left for a later step.
+    pub(super) put_off: Vec<Address>,
 }
 
 struct Found {
@@ -42,7 +47,7 @@ struct Found {
     what: What,
 }
 
-enum What {
+pub(super) enum What {
     /// Its record opened.
     Message { object: ObjectId, key: SessionKey, record: Box<ArrivalRecord> },
     /// It did not open and never will.
@@ -62,20 +67,29 @@ enum Effect {
 impl FoldWork {
     /// Opens the records: one public-key operation a message, about 220 us each. Blocks.
     pub fn run(self) -> Opened {
-        let mut opened = Opened { found: Vec::with_capacity(self.arrivals.len()), failed: None };
+        self.run_by(|frame| self.open(frame))
+    }
+
+    /// Nothing that one frame does, or that the disk does under it, keeps the others back.
+    pub(super) fn run_by(&self, open: impl Fn(Address) -> Result<What, ReadError>) -> Opened {
+        let mut opened =
+            Opened { found: Vec::with_capacity(self.arrivals.len()), ..Opened::none() };
         for &frame in &self.arrivals {
-            match self.open(frame) {
+            // Hostile octets go through parsers of others here: what one of them does not survive
+            // would else end the unlock, again and again.
+            let caught = panic::catch_unwind(AssertUnwindSafe(|| open(frame)));
+            match caught.unwrap_or_else(|_| self.unreadable(frame, ReadError::Unknown(frame))) {
                 Ok(what) => opened.found.push(Found { frame, what }),
-                Err(error) => {
-                    opened.failed = Some(error);
-                    break;
-                }
+                Err(_) => opened.put_off.push(frame),
+            }
+            if opened.put_off.len() >= FAILURES_MAX {
+                break;
             }
         }
         opened
     }
 
-    fn open(&self, frame: Address) -> Result<What, ReadError> {
+    pub(super) fn open(&self, frame: Address) -> Result<What, ReadError> {
         let (info, head) = match self.reader.info_and_head(frame) {
             Ok(found) => found,
             Err(error) => return self.unreadable(frame, error),
@@ -110,6 +124,10 @@ impl FoldWork {
 }
 
 impl Opened {
+    fn none() -> Opened {
+        Opened { found: Vec::new(), put_off: Vec::new() }
+    }
+
     /// How many arrivals were looked at.
     pub fn len(&self) -> usize {
         self.found.len()

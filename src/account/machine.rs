@@ -42,6 +42,8 @@ pub struct Machine {
     accounted: Option<Address>,
     /// Messages that this machine filed itself, until the look at new frames has passed them.
     filed: HashSet<Address>,
+    /// Arrivals that the disk did not give at their turn.
+    put_off: BTreeSet<Address>,
     log: OwnFrames,
     /// Claims to `\Recent` that no record has yet.
     claimed: BTreeSet<MailboxId>,
@@ -203,6 +205,7 @@ impl Machine {
             hash: [0; 32],
             accounted: walk.head,
             filed: HashSet::new(),
+            put_off: BTreeSet::new(),
             claimed: BTreeSet::new(),
             needs_repair: linked.lost,
             tuning: Tuning::default(),
@@ -440,18 +443,26 @@ impl Machine {
         Ok(self.state.pending.len())
     }
 
-    /// Takes up to `most` (and [`FOLD_BATCH_MAX`]) arrivals out for opening; `None` if none waits.
+    /// Takes up to `most` (and [`FOLD_BATCH_MAX`]) arrivals out for opening; `None` if none waits, an
+    /// error if the disk gives none of those that do.
     pub fn fold_work(&mut self, most: usize) -> Result<Option<FoldWork>, ReadError> {
         if self.waiting()? == 0 {
             return Ok(None);
         }
-        let arrivals = self.state.pending.iter().take(most.min(FOLD_BATCH_MAX)).copied().collect();
+        let waiting = self.state.pending.iter().filter(|at| !self.put_off.contains(at));
+        let arrivals: Vec<_> = waiting.take(most.min(FOLD_BATCH_MAX)).copied().collect();
+        if arrivals.is_empty() {
+            // Only what the disk did not give is left; next time all of it is tried again.
+            self.put_off.clear();
+            return Err(ReadError::Io(std::io::ErrorKind::Other));
+        }
         let (unlocked, reader) = (self.unlocked.clone(), self.reader.clone());
         Ok(Some(FoldWork { arrivals, unlocked, reader, place: self.place }))
     }
 
     /// Gives what was opened its UIDs. One record, whole or absent.
     pub fn plan_fold(&mut self, opened: Opened, now: UnixTime) -> Planned {
+        self.put_off.extend(opened.put_off.iter().copied());
         let (folding, folded) = fold::plan(&self.state, opened, now);
         let empty = folding.groups.is_empty() && folding.dropped.is_empty();
         let parts = if empty { Vec::new() } else { vec![vec![Change::Folded(folding)]] };

@@ -297,6 +297,43 @@ fn what_does_not_open_becomes_a_placeholder_and_the_rest_is_folded() {
 }
 
 #[test]
+fn an_arrival_that_its_opening_does_not_survive_becomes_a_placeholder() {
+    let mut rig = Rig::new();
+    let entries: Vec<Entry> =
+        ["a", "b", "c"].map(|text| rig.deliver(&format!("Subject: {text}\r\n\r\n"))).into();
+    let work = rig.machine.fold_work(9).unwrap().unwrap();
+    let bad = work.arrivals[1];
+    let opened =
+        work.run_by(|frame| if frame == bad { panic!("a test") } else { work.open(frame) });
+    let planned = rig.machine.plan_fold(opened, NOW);
+    let Outcome::Folded(folded) = rig.run(planned) else { panic!("no fold") };
+    assert_eq!((folded.messages, folded.placeholders), (entries.len() as u32, 1));
+    let bodies = rig.bodies("INBOX");
+    assert!(bodies[1].contains("could not be opened"), "{bodies:?}");
+    assert_eq!(bodies[2], "Subject: c\r\n\r\n");
+}
+
+#[test]
+fn an_arrival_that_the_disk_does_not_give_keeps_no_other_back() {
+    let mut rig = Rig::new();
+    for text in ["a", "b", "c"] {
+        rig.deliver(&format!("Subject: {text}\r\n\r\n"));
+    }
+    let failure = crate::journal::ReadError::Io(std::io::ErrorKind::Other);
+    let mut first = None;
+    // One at a time, so that the bad one would be the first of every step.
+    while let Ok(Some(work)) = rig.machine.fold_work(1) {
+        let is_first = work.arrivals[0] == *first.get_or_insert(work.arrivals[0]);
+        let open = |frame| if is_first { Err(failure) } else { work.open(frame) };
+        let planned = rig.machine.plan_fold(work.run_by(open), NOW);
+        rig.run(planned);
+    }
+    assert_eq!(rig.bodies("INBOX"), ["Subject: b\r\n\r\n", "Subject: c\r\n\r\n"]);
+    assert_eq!(rig.fold().messages, 1, "it is tried again");
+    assert_eq!(rig.bodies("INBOX")[2], "Subject: a\r\n\r\n");
+}
+
+#[test]
 fn flags_change_and_only_what_changes_gets_a_modseq() {
     let mut rig = Rig::with_messages(5);
     let old = rig.view("INBOX");

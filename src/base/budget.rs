@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Octets that may be held at once, shared by clones.
 #[derive(Clone, Debug)]
 pub struct ByteBudget {
+    limit_bytes: u64,
     free_bytes: Arc<AtomicU64>,
 }
 
 impl ByteBudget {
     /// A budget of `limit_bytes`.
     pub fn new(limit_bytes: u64) -> Self {
-        ByteBudget { free_bytes: Arc::new(AtomicU64::new(limit_bytes)) }
+        ByteBudget { limit_bytes, free_bytes: Arc::new(AtomicU64::new(limit_bytes)) }
     }
 
     /// Reserves `bytes`, or nothing if less is free.
@@ -29,6 +30,11 @@ impl ByteBudget {
     /// A reservation of nothing, to be grown.
     pub fn empty(&self) -> Reservation {
         Reservation { budget: self.clone(), bytes: 0 }
+    }
+
+    /// All that there is, in octets.
+    pub fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
     }
 
     /// What is free at this moment, in octets.

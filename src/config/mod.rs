@@ -2,7 +2,7 @@
 //!
 //! The table in [`table`] is the only place that knows an option's name, type, unit, default, text
 //! and whether a reload takes it up. From it come the typed [`Config`], the parser with its errors
-//! ([`parse`]), the sample file `config/postseal.toml` ([`mod@reference`]) and the list of what a
+//! ([`parse()`]), the sample file `config/postseal.toml` ([`mod@reference`]) and the list of what a
 //! reload cannot change. `convert` turns a `Config` into each room's own options.
 //!
 //! A configuration is trusted: who can write it owns the server. What is guarded against here are

@@ -140,6 +140,13 @@ impl Log for JournalLog {
         })
     }
 
+    fn discard_large(&self, object: ObjectId) {
+        let disk = self.disk.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || journal::remove_large(&*disk, object));
+        }
+    }
+
     fn reader(&self) -> &Reader {
         &self.reader
     }
@@ -275,18 +282,20 @@ impl Waiting {
     /// batch of somebody's. Who did not get everything in keeps his place.
     fn next_group(&mut self) -> Vec<Submission> {
         let (mut group, mut bytes) = (Vec::new(), 0);
+        let mut served = VecDeque::new();
         for account in std::mem::take(&mut self.order) {
             let Some(queue) = self.queues.get_mut(&account) else { continue };
+            let before = group.len();
             take_share(queue, &mut group, &mut bytes);
-            match queue.is_empty() {
-                true => drop(self.queues.remove(&account)),
-                false => self.order.push_back(account),
+            match (queue.is_empty(), group.len() > before) {
+                (true, _) => drop(self.queues.remove(&account)),
+                (false, true) => served.push_back(account),
+                (false, false) => self.order.push_back(account),
             }
         }
-        // Whoever was first and has more waits behind those who got nothing.
-        if self.order.len() > 1 && !group.is_empty() {
-            self.order.rotate_left(1);
-        }
+        // Whoever got something and has more waits behind those who got nothing, so that each comes
+        // to the front, where everything fits.
+        self.order.append(&mut served);
         group
     }
 }
@@ -430,6 +439,21 @@ mod tests {
             left += waiting.next_group().len();
         }
         assert_eq!(left, 200 - ACCOUNT_GROUP_ENTRIES_MAX);
+    }
+
+    #[test]
+    fn a_large_batch_is_not_passed_over_for_ever() {
+        let mut waiting = Waiting::default();
+        waiting.push(submission(1, 10));
+        waiting.push(submission(2, GROUP_BYTES_MAX));
+        let mut rounds = 0;
+        while waiting.queues.contains_key(&AccountNumber(2)) {
+            // Others keep coming, each with something small.
+            (3..6).for_each(|account| waiting.push(submission(account, 10)));
+            waiting.next_group();
+            rounds += 1;
+            assert!(rounds < 5, "it starves");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::format::{
 };
 use super::large::LargeBody;
 use super::reader::Reader;
-use super::recover::segment_path;
+use super::recover::{read_at, segment_path};
 use super::table::{Builder, Segment, Shared};
 use super::{Journal, SEGMENTS_MAX};
 use crate::base::crypto;
@@ -548,7 +548,7 @@ fn read_frame(
     frame: &FrameHeader,
 ) -> io::Result<NewFrame<'static>> {
     let mut head = vec![0; frame.payload_bytes() as usize];
-    file.read_at(offset + FRAME_HEADER_BYTES, &mut head)?;
+    read_at(file, frame.at.segment, offset + FRAME_HEADER_BYTES, &mut head)?;
     let inline = head.split_off(frame.head_bytes as usize);
     let body = match frame.body_kind {
         BodyKind::None => NewBody::None,

@@ -56,6 +56,11 @@ fn write_whole(file: &dyn DiskFile, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes the body of `object` away again: no entry names it, and none ever will.
+pub fn remove_large(disk: &dyn Disk, object: ObjectId) -> io::Result<()> {
+    disk.remove(&path(&object))
+}
+
 /// The first `bytes` octets of the body that `header` names.
 pub(super) fn read(
     disk: &dyn Disk,

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Frames that are erased before the journal is closed: a stop may not take for ever.
 const ERASED_AT_CLOSE_MAX: u32 = 100_000;
+/// Erases that may fail in one call: a bad place is stepped over, a dead disk is left alone.
+const ERASE_FAILURES_MAX: u32 = 8;
 /// Octets of dead payloads below which a segment is not worth writing anew.
 const COMPACTION_BYTES_MIN: u64 = 4 << 10;
 
@@ -67,26 +69,38 @@ impl Journal {
     /// Erases at most `frames` frames. `true` if nothing more can be done now.
     fn erase(&mut self, frames: u32) -> bool {
         let reader = self.reader();
+        let mut failures = 0;
         for _ in 0..frames {
-            let Some(at) = self.next_unerased() else { return true };
-            match self.erase_frame(&reader, at) {
-                Ok(()) => {
-                    let mut tables = self.shared.tables_mut();
-                    if let Some(segment) = tables.segments.get_mut(&at.segment) {
-                        segment.mark_erased(at.slot);
-                    }
+            let Some(at) = self.next_unerased() else { break };
+            let erased = self.erase_frame(&reader, at);
+            let mut tables = self.shared.tables_mut();
+            let Some(segment) = tables.segments.get_mut(&at.segment) else { continue };
+            match erased {
+                Ok(()) => segment.mark_erased(at.slot),
+                // Tried again after all others; the frame is not served in the meantime.
+                Err(_) => {
+                    segment.put_off.set(at.slot);
+                    failures += 1;
                 }
-                // Tried again at the next call; the frame is not served in the meantime.
-                Err(_) => return true,
+            }
+            if failures >= ERASE_FAILURES_MAX {
+                return true;
             }
         }
-        self.next_unerased().is_none()
+        let is_done = self.next_unerased().is_none();
+        if is_done {
+            let mut tables = self.shared.tables_mut();
+            tables.segments.values_mut().for_each(|segment| segment.put_off = Bits::default());
+        }
+        is_done
     }
 
     fn next_unerased(&self) -> Option<Address> {
         let tables = self.shared.tables();
-        let (number, segment) = tables.segments.iter().find(|(_, held)| held.unerased > 0)?;
-        segment.first_unerased().map(|slot| Address { segment: *number, slot })
+        let mut unerased = tables.segments.iter().filter(|(_, held)| held.unerased > 0);
+        unerased.find_map(|(number, held)| {
+            held.first_unerased().map(|slot| Address { segment: *number, slot })
+        })
     }
 
     fn erase_frame(&self, reader: &Reader, at: Address) -> io::Result<()> {
@@ -181,7 +195,7 @@ impl Journal {
             _ => {}
         }
         let new = self.shared.disk.create(&path)?;
-        new.write_at(0, &recover::read_start(&*old, opened.len)?)?;
+        new.write_at(0, &recover::read_start(&*old, number, opened.len)?)?;
         let (read, written) = (SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES);
         let dropped = Bits::default();
         Ok(Compaction { number, old, new, footer, read, written, dropped, dropped_bytes: 0 })
@@ -272,7 +286,7 @@ impl Compaction {
 
 impl Segment {
     fn first_unerased(&self) -> Option<u32> {
-        self.dead.first_not_in(&self.erased)
+        self.dead.first_not_in([&self.erased, &self.put_off])
     }
 
     /// Takes the file that compaction wrote.
@@ -283,6 +297,7 @@ impl Segment {
         self.dropped_bytes = footer.dropped_bytes;
         // What died while the copy was made stands in the new file as it was.
         self.erased = dropped;
+        self.put_off = Bits::default();
         let dead = (0..self.offsets.len() as u32).filter(|slot| self.dead.get(*slot));
         self.unerased = dead.filter(|slot| !self.erased.get(*slot)).count() as u32;
     }

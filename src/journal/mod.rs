@@ -1,8 +1,8 @@
 //! The journal: the append-only, authenticated log that is the one truth on disk.
 //!
-//! A machine over the trait [`Disk`]: no thread, no clock, no file of its own. `host` owns the
-//! [`Journal`] in one thread and gathers what all tasks submit; every task reads through a
-//! [`Reader`]. [`format`] describes every octet.
+//! A machine over the trait `base::disk::Disk`: no thread, no clock, no file of its own. `host`
+//! owns the [`Journal`] in one thread and gathers what all tasks submit; every task reads through a
+//! [`Reader`]. [`mod@format`] describes every octet.
 
 mod append;
 mod entry;
@@ -30,7 +30,7 @@ pub use entry::{
     TOMBSTONE_ADDRESSES_MAX,
 };
 pub use error::{AppendError, OpenError, ReadError, What};
-pub use large::{LargeBody, write_large};
+pub use large::{LargeBody, remove_large, write_large};
 pub use reader::{Identity, Reader};
 
 use crate::base::crypto::Key;

@@ -149,7 +149,7 @@ fn names_by_segments(
 ) -> Result<Names, OpenError> {
     for number in numbers.iter().rev() {
         let file = disk.open(&recover::segment_path(*number))?;
-        let bytes = recover::read_start(&*file, file.len()?)?;
+        let bytes = recover::read_start(&*file, *number, file.len()?)?;
         let Some(journal) = SegmentHeader::claimed_journal(&bytes) else { continue };
         let keys = Keys::derive(&options.journal_key, &journal);
         if let Some(header) = SegmentHeader::decode(&bytes, &keys) {

@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// Octets that a footer's table may have: far above what a segment of 4 GiB needs.
 const TABLE_BYTES_MAX: u64 = 256 << 20;
 
+/// Octets by which a place that cannot be read is narrowed down.
+const BLOCK_BYTES: usize = 4096;
+
 /// A segment file and its header, where that verifies.
 pub(super) struct Opened {
     pub number: u32,
@@ -120,7 +123,7 @@ pub(super) fn segment_number(name: &str) -> Option<u32> {
 pub(super) fn open_segment(disk: &dyn Disk, number: u32, keys: &Keys) -> Result<Opened, OpenError> {
     let file = disk.open(&segment_path(number))?;
     let len = file.len()?;
-    let header = read_start(&*file, len)?;
+    let header = read_start(&*file, number, len)?;
     let header = SegmentHeader::decode(&header, keys).filter(|header| header.segment == number);
     if let Some(header) = &header {
         if header.version > FORMAT_VERSION {
@@ -134,10 +137,32 @@ pub(super) fn open_segment(disk: &dyn Disk, number: u32, keys: &Keys) -> Result<
     Ok(Opened { number, file, len, header })
 }
 
+/// Reads; an error names the segment and the first block that the disk does not give. What cannot
+/// be read may have been acknowledged: it is no damage that may be stepped over, or cut, before
+/// somebody has tried to get it back.
+pub(super) fn read_at(
+    file: &dyn DiskFile,
+    segment: u32,
+    offset: u64,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    match file.read_at(offset, buffer) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {}
+        other => return other,
+    }
+    for (at, block) in (offset..).step_by(BLOCK_BYTES).zip(buffer.chunks_mut(BLOCK_BYTES)) {
+        file.read_at(at, block).map_err(|error| {
+            let path = segment_path(segment);
+            io::Error::new(error.kind(), format!("{path} cannot be read at octet {at}: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
 /// The octets of a segment's header, or as many as there are.
-pub(super) fn read_start(file: &dyn DiskFile, len: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read_start(file: &dyn DiskFile, segment: u32, len: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len.min(SEGMENT_HEADER_BYTES) as usize];
-    file.read_at(0, &mut bytes)?;
+    read_at(file, segment, 0, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -147,14 +172,14 @@ pub(super) fn read_end(opened: &Opened, keys: &Keys) -> io::Result<End> {
         return Ok(End::NoFooter);
     };
     let mut trailer = [0; TRAILER_BYTES as usize];
-    opened.file.read_at(opened.len - TRAILER_BYTES, &mut trailer)?;
+    read_at(&*opened.file, opened.number, opened.len - TRAILER_BYTES, &mut trailer)?;
     let (bytes, begins) = Footer::table_bytes(&trailer);
     if bytes > behind.min(TABLE_BYTES_MAX) {
         return Ok(if begins { End::Damaged } else { End::NoFooter });
     }
     let mut table = vec![0; bytes as usize];
     let start = opened.len - TRAILER_BYTES - bytes;
-    opened.file.read_at(start, &mut table)?;
+    read_at(&*opened.file, opened.number, start, &mut table)?;
     let footer = Footer::decode(&table, &trailer, keys);
     let footer = footer.filter(|it| it.segment == opened.number && it.data_end == start);
     Ok(match footer {
@@ -365,7 +390,7 @@ pub(super) fn damaged_payloads(
     frame: &FrameHeader,
 ) -> io::Result<Vec<(What, bool)>> {
     let mut bytes = vec![0; frame.payload_bytes() as usize];
-    match file.read_at(offset + FRAME_HEADER_BYTES, &mut bytes) {
+    match read_at(file, frame.at.segment, offset + FRAME_HEADER_BYTES, &mut bytes) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             return Ok(vec![(What::Head, false)]);
         }
@@ -433,7 +458,7 @@ fn first_link(opened: &Opened, keys: &Keys) -> io::Result<Option<(u64, [u8; 32])
         return Ok(None);
     }
     let mut bytes = vec![0; BATCH_HEADER_BYTES as usize];
-    opened.file.read_at(SEGMENT_HEADER_BYTES, &mut bytes)?;
+    read_at(&*opened.file, opened.number, SEGMENT_HEADER_BYTES, &mut bytes)?;
     let first = BatchHeader::decode(&bytes, keys);
     Ok(first.map(|header| (header.previous_batch, header.previous_mac)))
 }

@@ -97,6 +97,8 @@ pub(super) struct Segment {
     pub offsets: Vec<u32>,
     pub dead: Bits,
     pub erased: Bits,
+    /// Dead frames that the disk did not erase at their turn; they are tried again after the others.
+    pub put_off: Bits,
     /// Dead frames that are not erased yet.
     pub unerased: u32,
     pub dead_bytes: u64,
@@ -112,6 +114,7 @@ impl Segment {
             offsets,
             dead: Bits::default(),
             erased: Bits::default(),
+            put_off: Bits::default(),
             unerased: 0,
             dead_bytes: 0,
             dropped_bytes: 0,
@@ -161,10 +164,13 @@ impl Bits {
 }
 
 impl Bits {
-    /// The lowest slot that is in this set and not in the other.
-    pub fn first_not_in(&self, other: &Bits) -> Option<u32> {
+    /// The lowest slot that is in this set and in none of the others.
+    pub fn first_not_in(&self, others: [&Bits; 2]) -> Option<u32> {
         let words = self.0.iter().enumerate();
-        let mut left = words.map(|(at, word)| (at, word & !other.0.get(at).copied().unwrap_or(0)));
+        let other = |at: usize| {
+            others.iter().fold(0, |set, bits| set | bits.0.get(at).copied().unwrap_or(0))
+        };
+        let mut left = words.map(|(at, word)| (at, word & !other(at)));
         let (at, word) = left.find(|(_, word)| *word != 0)?;
         Some(at as u32 * 64 + word.trailing_zeros())
     }

@@ -274,6 +274,51 @@ fn what_a_tombstone_names_is_erased_from_the_octets_on_disk() {
 }
 
 #[test]
+fn a_place_that_cannot_be_erased_keeps_no_other_back() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let dead: Vec<Address> =
+        (1..4).map(|n| one(&mut journal, vec![arrival(1, n)]).unwrap()[0]).collect();
+    one(&mut journal, vec![Entry::tombstone(AccountNumber(1), object(9), &dead)]).unwrap();
+    let failure = Failure::Io;
+    disk.inject(Fault { op: Some(Op::Punch), nth: 1, lasting: false, failure });
+    journal.maintain(Budget { frames: 100, bytes: 0 });
+    assert_eq!(disk.count(Op::Punch), 3, "the others had their turn");
+    journal.maintain(Budget { frames: 100, bytes: 0 });
+    assert_eq!(disk.count(Op::Punch), 4, "and it has its second one");
+    journal.maintain(Budget { frames: 100, bytes: 0 });
+    assert_eq!(disk.count(Op::Punch), 4);
+}
+
+#[test]
+fn what_cannot_be_read_at_open_is_named_and_nothing_is_cut() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    let held: Vec<_> = (0..200)
+        .map(|n| (one(&mut journal, vec![arrival(1, n)]).unwrap()[0], arrival(1, n)))
+        .collect();
+    drop(journal);
+    let mut refused = 0;
+    for nth in 1.. {
+        disk.kill();
+        disk.inject(Fault { op: Some(Op::Read), nth, lasting: true, failure: Failure::Io });
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let opened = Journal::open(Arc::new(disk.clone()), Options::small(key()), entropy);
+        disk.heal();
+        let Err(error) = opened else { break };
+        let text = error.to_string();
+        assert!(text.contains("journal/"), "read {nth}: {text}");
+        refused += u32::from(text.contains(".segment cannot be read at octet "));
+    }
+    assert!(refused > 1);
+    disk.kill();
+    let (journal, recovery) = open(&disk);
+    assert_eq!((recovery.damage, recovery.cuts), (vec![], vec![]));
+    let heads = journal.reader().account(AccountNumber(1));
+    assert_eq!(heads.arrivals_since_record, held.len() as u32);
+}
+
+#[test]
 fn compaction_keeps_addresses_chain_and_what_lives() {
     let disk = MemoryDisk::new();
     let (mut journal, _) = open(&disk);

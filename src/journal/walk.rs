@@ -9,6 +9,7 @@ use super::format::{
     BATCH_HEADER_BYTES, BATCH_MAGIC, BatchHeader, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader,
     Keys,
 };
+use super::recover::read_at;
 use crate::base::disk::DiskFile;
 use std::io;
 
@@ -71,7 +72,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Walks `file`, segment number `segment`, from `start` to `end`.
     pub fn new(file: &'a dyn DiskFile, keys: &'a Keys, segment: u32, start: u64, end: u64) -> Self {
-        let window = Window { file, buffer: Vec::new(), start: 0, end };
+        let window = Window { file, segment, buffer: Vec::new(), start: 0, end };
         Walk { window, keys, segment, at: start, end, ahead: None, leading: Vec::new() }
     }
 
@@ -230,6 +231,7 @@ impl<'a> Walk<'a> {
 /// Reads a file in large pieces.
 struct Window<'a> {
     file: &'a dyn DiskFile,
+    segment: u32,
     buffer: Vec<u8>,
     start: u64,
     end: u64,
@@ -243,7 +245,7 @@ impl Window<'_> {
         if !(held.start <= at && at + len as u64 <= held.end) {
             let size = WINDOW_BYTES.min(self.end.saturating_sub(at) as usize);
             self.buffer.resize(size, 0);
-            self.file.read_at(at, &mut self.buffer)?;
+            read_at(self.file, self.segment, at, &mut self.buffer)?;
             self.start = at;
         }
         let from = (at - self.start) as usize;

@@ -117,7 +117,7 @@ pub fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), HeaderEr
     write_folded(out, name, &[value])
 }
 
-/// As [`write`], with each further piece of the value on a line of its own behind a tab.
+/// As [`write()`], with each further piece of the value on a line of its own behind a tab.
 pub fn write_folded(out: &mut Vec<u8>, name: &str, pieces: &[&[u8]]) -> Result<(), HeaderError> {
     if name.is_empty() || !name.bytes().all(is_name_octet) {
         return Err(HeaderError::Name);

@@ -1,6 +1,6 @@
 //! The formats of mail, pure: addresses, headers, MIME structure, dates.
 //!
-//! Everything here reads octets that a stranger wrote. [`analyse`] takes a whole message and says
+//! Everything here reads octets that a stranger wrote. [`analyse()`] takes a whole message and says
 //! where its parts lie; it is run once, when mail arrives and no key is near, and its result is
 //! what IMAP later shows. All functions are total: any input gives a result, in linear time, within
 //! the limits of [`limits`], and no input makes them panic.

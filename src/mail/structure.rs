@@ -1,5 +1,5 @@
 //! Where a message's parts lie and what they say of themselves: all that BODYSTRUCTURE and
-//! BODY[section] need (RFC 3501 §6.4.5, §7.4.2).
+//! `BODY[section]` need (RFC 3501 §6.4.5, §7.4.2).
 //!
 //! Parts stand in one flat list in pre-order; each knows how many entries of the list it spans.
 //! Spans are octet offsets into the original message.

@@ -199,9 +199,10 @@ fn choose(password: &SecretBytes) -> Result<Password, AdminError> {
 /// `remove`.
 pub async fn remove(core: &Arc<Core>, address: &str) -> Result<(), AdminError> {
     let account = number(core, address)?;
-    core.registry.lock(account, Why::Command).await;
     let shared = core.clone();
+    // The file first: a mail program that logs in again at once must not start the account anew.
     blocking(move || shared.directory.remove(account)).await??;
+    core.registry.lock(account, Why::Command).await;
     core.events.emit(&MailboxEvent::AccountChanged { account, verb: "remove" });
     erase(core, account).await
 }

@@ -7,17 +7,25 @@
 use super::core::{Core, Died};
 use super::directory::{Account, Found};
 use super::events::MailboxEvent;
+use super::large::{LargeBodies, leaves_nothing};
 use super::life::Why;
 use crate::base::ids::AccountNumber;
 use crate::journal::{AppendError, Entry};
 use crate::mail::{self, Address, Analysis};
-use crate::seams::{DeliverError, Delivery, LocalRecipient, RecipientVerdict, Role};
+use crate::seams::{
+    DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX, RecipientVerdict, Role,
+};
 use crate::store::{self, ArrivalError, ArrivalRecord, Destination, SealedArrival};
 use std::sync::Arc;
 
 /// Messages above this many octets are analysed and sealed on a thread that may block: 64 KiB take
 /// 0.7 ms, which is what a reactor can spare (measured: 100 MB/s of OCB and parsing on one core).
 const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Octets of one message's copies, heads included, from which on bodies go to files of their own
+/// whatever their size. All copies are one batch, and the journal takes 16 MiB at once: the heads
+/// of [`RECIPIENTS_MAX`] copies, 64 KiB each at most, still fit beside this.
+const BATCH_INLINE_BYTES_MAX: usize = 3 << 20;
 
 /// Whether mail for `address` would be taken now.
 pub fn recipient(core: &Core, address: &Address) -> RecipientVerdict {
@@ -35,8 +43,12 @@ pub fn recipient(core: &Core, address: &Address) -> RecipientVerdict {
 /// Quota counts sealed octets, padding and tray included: no key is needed to count them.
 fn is_full(core: &Core, account: AccountNumber) -> bool {
     let head = core.log.reader().account(account);
-    head.bytes >= core.options.account_bytes_max
-        || head.arrivals_since_record >= core.options.tray_messages_max
+    is_over_quota(core, account) || head.arrivals_since_record >= core.options.tray_messages_max
+}
+
+/// Whether nothing more may be stored for the account, by whomever.
+pub fn is_over_quota(core: &Core, account: AccountNumber) -> bool {
+    core.log.reader().account(account).bytes >= core.options.account_bytes_max
 }
 
 /// Seals and stores one message for all its recipients, all or nothing.
@@ -62,6 +74,8 @@ pub async fn deliver(core: &Arc<Core>, delivery: Delivery) -> Result<(), Deliver
 enum NotStored {
     /// An account is gone, or its file is suspect.
     Account,
+    /// More accounts than one batch can hold.
+    TooMany,
     /// Sealing failed.
     Seal,
     /// No space.
@@ -74,6 +88,7 @@ impl NotStored {
     fn word(self) -> &'static str {
         match self {
             NotStored::Account => "account",
+            NotStored::TooMany => "too-many",
             NotStored::Seal => "seal",
             NotStored::Full => "full",
             NotStored::Journal => "journal",
@@ -96,16 +111,25 @@ async fn store_copies(
     let sealing = Sealing { core: core.clone(), delivery: Arc::new(delivery) };
     let analysis = sealing.analyse().await?;
     let mut batch: Vec<Entry> = Vec::with_capacity(recipients.len());
+    let mut large = LargeBodies::new(core.log.clone());
+    let mut inline_bytes = 0;
     for (account, detail) in &recipients {
         let mut sealed = sealing.seal(account, detail.clone(), &analysis).await?;
-        // A large body is durable in its own file before the next copy is made: one sealed copy is
-        // in memory at a time.
-        if let Some(body) = sealed.take_large() {
-            sealed.set_large(core.log.write_large(sealed.object, body).await?);
+        // A body in its own file is durable before the next copy is made, so that what is in memory
+        // is bounded too.
+        if sealed.is_large() || inline_bytes + sealed.inline_bytes() > BATCH_INLINE_BYTES_MAX {
+            large.write(&mut sealed).await?;
         }
+        inline_bytes += sealed.inline_bytes();
         batch.push(sealed.into_entry());
     }
-    core.log.submit(batch).await?;
+    let bodies = large.submitted();
+    if let Err(error) = core.log.submit(batch).await {
+        if leaves_nothing(error) {
+            large.refused(bodies);
+        }
+        return Err(error.into());
+    }
     Ok(recipients.iter().map(|(account, _)| account.file.number()).collect())
 }
 
@@ -113,6 +137,9 @@ type Recipient = (Arc<Account>, Option<String>);
 
 /// The accounts with their keys, each once, the first detail winning.
 fn accounts(core: &Core, recipients: &[LocalRecipient]) -> Result<Vec<Recipient>, NotStored> {
+    if recipients.len() > RECIPIENTS_MAX {
+        return Err(NotStored::TooMany);
+    }
     let mut accounts: Vec<Recipient> = Vec::with_capacity(recipients.len());
     for recipient in recipients {
         let is_known = |(known, _): &Recipient| known.file.number() == recipient.account;

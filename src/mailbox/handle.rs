@@ -23,6 +23,8 @@
 use super::board::{Version, Visit};
 use super::cache::BodyCache;
 use super::core::Core;
+use super::deliver;
+use super::large::LargeBodies;
 use super::resident::{Request, Resident, Shown};
 use crate::account::{
     Catalog, Command, FlagNames, MailboxId, MailboxView, OpenFailure, Opener, Outcome, Refusal, Row,
@@ -147,12 +149,21 @@ impl AccountHandle {
     pub async fn append(&self, append: Append) -> Result<Outcome, ApplyError> {
         let Append { mailbox, flags, received, message } = append;
         let received = received.unwrap_or_else(|| self.0.core.clock.now());
-        let mut sealed = self.seal(message, received).await?;
-        if let Some(body) = sealed.take_large() {
-            sealed.set_large(self.0.core.log.write_large(sealed.object, body).await?);
+        if deliver::is_over_quota(&self.0.core, self.account()) {
+            return Err(ApplyError::Full);
         }
+        let mut sealed = self.seal(message, received).await?;
+        let mut large = LargeBodies::new(self.0.core.log.clone());
+        if sealed.is_large() {
+            large.write(&mut sealed).await?;
+        }
+        let bodies = large.submitted();
         let message = Box::new(sealed);
-        self.apply(Command::Append { to: mailbox, message, flags, received }).await
+        let filed = self.apply(Command::Append { to: mailbox, message, flags, received }).await;
+        if matches!(filed, Err(ApplyError::Refused(_) | ApplyError::Full)) {
+            large.refused(bodies);
+        }
+        filed
     }
 
     /// Claims messages as recent for this session (`\Recent`, RFC 3501 §2.3.2): the UIDs that no

@@ -33,6 +33,7 @@ mod events;
 mod handle;
 pub mod imap;
 mod kdf;
+mod large;
 mod life;
 mod login;
 mod note;

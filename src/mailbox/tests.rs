@@ -513,6 +513,76 @@ async fn large_bodies_and_appended_messages_read_back() {
     }
 }
 
+fn octets_of(bytes: usize) -> Vec<u8> {
+    let mut octets = message("large");
+    octets.extend((0..bytes).map(|n| b'a' + (n % 23) as u8));
+    octets
+}
+
+fn large_files(house: &House) -> usize {
+    house.disk.list("journal/large").unwrap().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_to_many_accounts_is_stored_whatever_all_copies_take_together() {
+    let house = House::new();
+    let addresses: Vec<String> = (0..80).map(|n| format!("user{n}@example.org")).collect();
+    for address in &addresses {
+        house.add(address).await;
+    }
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let octets = octets_of(220_000);
+    house.deliver_octets(&addresses, octets.clone()).await.unwrap();
+    for address in [addresses[0], addresses[79]] {
+        let handle = house.open(address).await;
+        let view = inbox_of(&handle, 2).await;
+        assert_eq!(handle.body(view.row(1).unwrap()).await.unwrap().expose(), octets);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_that_came_to_nothing_leaves_no_file() {
+    let house = with_bob().await;
+    house.add(EVE).await;
+    let handle = house.open(BOB).await;
+    let append = |keywords: usize| Append {
+        mailbox: "INBOX".into(),
+        flags: FlagNames {
+            keywords: (0..keywords).map(|n| format!("k{n}")).collect(),
+            ..FlagNames::default()
+        },
+        received: None,
+        message: octets_of(400_000),
+    };
+    assert!(matches!(handle.append(append(65)).await, Err(ApplyError::Refused(_))));
+    assert_eq!(large_files(&house), 0);
+    // The second copy finds no room.
+    let failure = Failure::NoSpace;
+    house.disk.inject(Fault { op: Some(Op::Write), nth: 2, lasting: true, failure });
+    let full = house.deliver_octets(&[BOB, EVE], octets_of(400_000)).await;
+    assert_eq!(full, Err(DeliverError::Full));
+    house.disk.heal();
+    assert_eq!(large_files(&house), 0);
+    handle.append(append(1)).await.unwrap();
+    assert_eq!(large_files(&house), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_files_counts_against_the_quota() {
+    let options = Options { account_bytes_max: 100_000, ..options() };
+    let house = House::on(crate::base::disk::memory::MemoryDisk::new(), options);
+    house.add(BOB).await;
+    let handle = house.open(BOB).await;
+    let append = || Append {
+        mailbox: "INBOX".into(),
+        flags: FlagNames::default(),
+        received: None,
+        message: octets_of(100_000),
+    };
+    handle.append(append()).await.unwrap();
+    assert!(matches!(handle.append(append()).await, Err(ApplyError::Full)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn uids_and_flags_survive_restarts() {
     let house = with_bob().await;

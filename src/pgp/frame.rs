@@ -121,8 +121,12 @@ pub fn literal_range(plain: &[u8]) -> Result<Range<usize>, OpenError> {
         return Err(OpenError::Malformed(literal.body.start));
     }
     let end = literal.body.end;
-    let rest = if end < plain.len() { packet(plain, end)? } else { return Ok(start..end) };
-    match rest.tag == PADDING && rest.body.end == plain.len() && start <= end {
+    // A hostile length may lead behind the plaintext, or before the data that it counts.
+    let is_last = match end < plain.len() {
+        true => packet(plain, end).map(|rest| rest.tag == PADDING && rest.body.end == plain.len()),
+        false => Ok(end == plain.len()),
+    }?;
+    match is_last && start <= end {
         true => Ok(start..end),
         false => Err(OpenError::Malformed(end)),
     }
@@ -226,6 +230,16 @@ mod tests {
     fn partial_lengths_old_headers_and_cut_ones_are_refused() {
         for bytes in [&[0xCB, 0xE1, 0, 0][..], &[0xAC, 1, 0], &[0xCB], &[0xCB, 0xFF, 0], &[]] {
             assert!(packet(bytes, 0).is_err());
+        }
+    }
+
+    #[test]
+    fn a_literal_that_says_more_than_there_is_is_refused() {
+        let literal =
+            |length: u8| [&[0xC0 | LITERAL, length], &LITERAL_PARAMETERS[..], b"abc"].concat();
+        assert_eq!(literal_range(&literal(9)), Ok(8..11));
+        for length in (0..=191).filter(|length| *length != 9) {
+            assert!(literal_range(&literal(length)).is_err(), "{length}");
         }
     }
 }

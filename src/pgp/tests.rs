@@ -157,6 +157,22 @@ fn a_forged_certificate_with_another_encryption_subkey_is_never_used() {
     );
 }
 
+/// Counted by the library's own parser, not by ours.
+#[test]
+fn a_sealed_message_has_one_recipient_however_many_subkeys_the_certificate_offers() {
+    use openpgp::packet::Tag;
+    let (ours, theirs) = (world(), world());
+    let pairs = [(&ours.pair, &theirs.pair), (&theirs.pair, &ours.pair)];
+    for (holder, guest) in pairs {
+        let seal_key = SealKey::from_cert(&adopt(holder, guest), &ours.pair.subkey).unwrap();
+        let sealed = seal_key.seal(b"mail", &ours.entropy).unwrap();
+        let packets = openpgp::PacketPile::from_bytes(&sealed.message).unwrap();
+        let tags: Vec<Tag> = packets.children().map(openpgp::Packet::tag).collect();
+        assert_eq!(tags, [Tag::PKESK, Tag::SEIP], "one recipient, one sealed packet");
+        assert_eq!(recipient(&sealed.message), Ok(ours.pair.subkey));
+    }
+}
+
 fn adopt(attacker: &CertPair, victim: &CertPair) -> Vec<u8> {
     use openpgp::types::{KeyFlags, SignatureType};
     let theirs = openpgp::Cert::from_bytes(attacker.secret.expose()).unwrap();

@@ -19,8 +19,8 @@ use crate::base::ids::ObjectId;
 use crate::base::secret::SecretBytes;
 use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, PasswordClaim, SaslError, Step};
 use crate::seams::{
-    AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, Role, Service,
-    TlsFacts, TlsStream,
+    AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX,
+    Role, Service, TlsFacts, TlsStream,
 };
 use crate::smtp::{
     self, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting, replies,
@@ -31,6 +31,9 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// Octets by which a message's reservation grows when it is larger than declared.
 const RESERVE_STEP_BYTES: u64 = 256 * 1024;
+
+/// The part of the budget (one of so many) that messages above that step leave to smaller ones.
+const SMALL_SHARE: u64 = 4;
 
 /// The receiving side of the role, shared by all connections.
 pub struct Receiver {
@@ -311,6 +314,7 @@ impl<'a> Driver<'a> {
 
     async fn recipient(&mut self, path: RecipientPath) {
         let found = recipients::resolve(&path, &self.options, self.world).await;
+        let found = found.and_then(|accounts| self.within_one_batch(accounts));
         if let (Err(reply), RecipientPath::Mailbox(recipient)) = (&found, &path) {
             let (session, reply) = (self.id.as_str(), *reply);
             self.world.log.emit(&RelayEvent::RecipientRefused { session, recipient, reply });
@@ -318,10 +322,24 @@ impl<'a> Driver<'a> {
         self.session.answer_recipient(found);
     }
 
+    /// RFC 5321 §4.5.3.1.10: whom one batch cannot hold any more gets the message in another
+    /// transaction. The first recipient is always taken: an alias stands for a hundred at most.
+    fn within_one_batch(&self, accounts: Accounts) -> Result<Accounts, Reply> {
+        let held = self.session.transaction().map_or(0, |transaction| {
+            transaction.recipients.iter().map(|recipient| recipient.tag.len()).sum::<usize>()
+        });
+        match held + accounts.len() > RECIPIENTS_MAX {
+            true => Err(replies::TOO_MANY_RECIPIENTS),
+            false => Ok(accounts),
+        }
+    }
+
     /// Whether there is room for a message. What SIZE declares is reserved before DATA is answered.
     fn admit(&mut self, declared_bytes: Option<u64>) {
-        let bytes = declared_bytes.unwrap_or(RESERVE_STEP_BYTES);
-        match self.world.message_budget.reserve(bytes.max(1)) {
+        let bytes = declared_bytes.unwrap_or(RESERVE_STEP_BYTES).max(1);
+        let budget = &self.world.message_budget;
+        let room = self.leaves_room(bytes, bytes).then(|| budget.reserve(bytes)).flatten();
+        match room {
             Some(reservation) => {
                 let prefix = self.trace();
                 let prefix_bytes = prefix.len();
@@ -330,6 +348,16 @@ impl<'a> Driver<'a> {
             }
             None => self.session.refuse_message(replies::NO_ROOM),
         }
+    }
+
+    /// Whether `more` octets for a message of `whole` octets leave enough for small ones. A few
+    /// clients that declare much and send it slowly would else keep everybody's mail out.
+    fn leaves_room(&self, whole: u64, more: u64) -> bool {
+        let budget = &self.world.message_budget;
+        let largest = self.options.limits.message_bytes_max;
+        let for_small =
+            (budget.limit_bytes() / SMALL_SHARE).min(budget.limit_bytes().saturating_sub(largest));
+        whole <= RESERVE_STEP_BYTES || budget.free_bytes() >= for_small.saturating_add(more)
     }
 
     /// What stands in front of the message.
@@ -365,11 +393,12 @@ impl<'a> Driver<'a> {
         if self.session.waiting() != Waiting::Data {
             self.message = None;
         }
-        let Some(message) = &mut self.message else { return };
         let held = self.session.message_bytes() as u64;
-        let reserved = message.reservation.bytes();
+        let reserved = self.message.as_ref().map_or(0, |message| message.reservation.bytes());
         let step = RESERVE_STEP_BYTES.max(held.saturating_sub(reserved));
-        if held > reserved && !message.reservation.grow(step) {
+        let leaves_room = self.leaves_room(reserved + step, step);
+        let Some(message) = &mut self.message else { return };
+        if held > reserved && !(leaves_room && message.reservation.grow(step)) {
             self.session.abandon_message(replies::NO_ROOM);
             message.reservation = self.world.message_budget.empty();
         }

@@ -537,6 +537,21 @@ async fn memory_is_admitted_before_data_and_while_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn large_messages_that_stand_still_leave_room_for_small_ones() {
+    let mut large = options();
+    large.limits.message_bytes_max = 600_000;
+    let site = site_with(large);
+    let mut held = Vec::new();
+    for (size, answer) in [(600_000, "354"), (600_000, "452 4.3.1"), (200_000, "354")] {
+        let mut client = site.connect().await;
+        client.ask(&format!("MAIL FROM:<> SIZE={size}"), "250").await;
+        client.ask("RCPT TO:<bob@ours.example>", "250").await;
+        client.ask("DATA", answer).await;
+        held.push(client);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_store_refuses_is_put_off_and_loops_are_cut() {
     let site = site();
     let mut client = site.connect().await;

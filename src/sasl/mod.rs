@@ -5,7 +5,7 @@
 //! no password: a [`PasswordClaim`] is what somebody says, and the mailbox role judges it. It is
 //! never printed and zeroed when dropped.
 //!
-//! [`line`] has what both protocols share around the octets: base64, the empty response, the
+//! [`mod@line`] has what both protocols share around the octets: base64, the empty response, the
 //! cancel.
 //!
 //! # Standards

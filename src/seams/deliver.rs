@@ -5,6 +5,10 @@ use crate::base::clock::UnixTime;
 use crate::base::ids::AccountNumber;
 use crate::mail::Address;
 
+/// Copies that one message may have: all of them are one batch of the journal. Twice the 100
+/// recipients of RFC 5321 §4.5.3.1.8, because the last of them may be an alias for a hundred.
+pub const RECIPIENTS_MAX: usize = 200;
+
 /// Takes mail for local accounts. Implemented by the mailbox role, used by the relay role.
 pub trait Deliver: Send + Sync {
     /// Whether mail for `address` would be taken now. Asked at RCPT, without any message.
@@ -40,7 +44,7 @@ pub enum RecipientVerdict {
 pub struct Delivery {
     /// The reverse path, `None` for the null one.
     pub from: Option<Address>,
-    /// Whose copies to make. An account that is named twice gets one copy (the first detail wins).
+    /// Whose copies to make, at most [`RECIPIENTS_MAX`]. An account that is named twice gets one copy (the first detail wins).
     pub recipients: Vec<LocalRecipient>,
     /// The message as it is to be read back, octet for octet, with the Return-Path and Received
     /// fields that the receiver wrote in front, CRLF line ends.

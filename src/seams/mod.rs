@@ -16,5 +16,7 @@ mod tls;
 pub use authenticate::{
     AuthRequest, AuthVerdict, Authenticate, PASSWORD_BYTES_MAX, Service, USER_BYTES_MAX,
 };
-pub use deliver::{Deliver, DeliverError, Delivery, LocalRecipient, RecipientVerdict, Role};
+pub use deliver::{
+    Deliver, DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX, RecipientVerdict, Role,
+};
 pub use tls::{BoxStream, Stream, TlsFacts, TlsStream, UpgradeTls};

@@ -37,7 +37,7 @@ fn read(file: &Path) -> Result<Config, String> {
 
 /// Takes `config` up; returns how many changed options wait for a restart.
 fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
-    let aliases = super::start::read_aliases(&config)?;
+    let aliases = super::start::read_aliases(&keeping(&shared.config(), config.clone()))?;
     shared
         .tls
         .reload(&config.tls.certificate.0, &config.tls.key.0)
@@ -47,7 +47,6 @@ fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
         .log
         .change(&log_destination(&config), style)
         .map_err(|error| format!("log.destination: {error}"))?;
-    shared.take_up(&config, aliases);
     let mut current = shared.config.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let waiting = current
         .differences(&config)
@@ -58,6 +57,19 @@ fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
             shared.events.emit(&event);
         })
         .count();
-    *current = config;
+    *current = keeping(&current, config);
+    let config = current.clone();
+    drop(current);
+    shared.take_up(&config, aliases);
     Ok(waiting as u64)
+}
+
+/// `new` with the values of `old` where a restart is needed and a role would take up the new ones
+/// alone, at odds with the others: who we are, and whose mail is ours.
+fn keeping(old: &Config, new: Config) -> Config {
+    let mut kept = new;
+    kept.server.hostname = old.server.hostname.clone();
+    kept.mail.domains = old.mail.domains.clone();
+    kept.mail.postmaster = old.mail.postmaster.clone();
+    kept
 }

@@ -18,7 +18,8 @@ use crate::base::crypto;
 use crate::base::entropy::{self, Entropy};
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::journal::{Body, Class, Entry, LargeBody};
-use crate::mail::{Analysis, Envelope, Structure};
+use crate::mail::limits::NESTING_DEPTH_MAX;
+use crate::mail::{Analysis, Envelope, Part, Structure};
 use crate::pgp::{Fingerprint, SealError, SealKey, SessionKey};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub const RECORD_STEP_BYTES: usize = 512;
 pub const DETAIL_BYTES_MAX: usize = 64;
 /// Sealed bodies above this have a file of their own, in octets.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
+
+/// Levels of parts: a nested message is two of them, its part and the root within.
+const LEVELS_MAX: usize = 2 * NESTING_DEPTH_MAX + 2;
 
 const SALT_BYTES: usize = 32;
 const VERSION: u8 = 1;
@@ -135,13 +139,24 @@ impl SealedArrival {
 
     /// Takes a large body out, to be written to its file.
     pub fn take_large(&mut self) -> Option<Vec<u8>> {
-        if !self.is_large() {
-            return None;
-        }
+        if self.is_large() { self.take_body() } else { None }
+    }
+
+    /// Takes the body out, of whatever size, to be written to a file of its own.
+    pub fn take_body(&mut self) -> Option<Vec<u8>> {
         match std::mem::replace(&mut self.body, Body::None) {
             Body::Inline(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// Octets that the frame would take in the journal's segment, its header left out.
+    pub fn inline_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Inline(bytes) => bytes.len(),
+            Body::None | Body::Large(_) => 0,
+        };
+        self.head.len() + body
     }
 
     /// The body is durable in its file.
@@ -310,10 +325,29 @@ impl ArrivalRecord {
         let detail_fits = self.detail.as_ref().is_none_or(|d| d.len() <= DETAIL_BYTES_MAX);
         let parts_fit = self.structure.as_ref().is_none_or(|structure| {
             let parts = &structure.parts;
-            !parts.is_empty() && parts.iter().all(|part| within(part.header) && within(part.body))
+            !parts.is_empty()
+                && parts.iter().all(|part| within(part.header) && within(part.body))
+                && is_a_tree(parts)
         });
         header_fits && detail_fits && parts_fit
     }
+}
+
+/// Whether parts lie within each other, and not deeper than a reader can follow them: what is made
+/// of them later goes down level by level.
+fn is_a_tree(parts: &[Part]) -> bool {
+    let mut ends = vec![parts.len()];
+    for (at, part) in parts.iter().enumerate() {
+        while ends.len() > 1 && ends.last().is_some_and(|end| at >= *end) {
+            ends.pop();
+        }
+        let end = at + usize::from(part.entries.max(1));
+        if ends.last().is_some_and(|outer| end > *outer) || ends.len() > LEVELS_MAX {
+            return false;
+        }
+        ends.push(end);
+    }
+    true
 }
 
 fn encoded_bytes(record: &ArrivalRecord) -> usize {

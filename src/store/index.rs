@@ -15,13 +15,17 @@ pub trait Log: Send + Sync {
     /// returns an error, nobody will ever see any of it in this life of the server.
     fn submit(&self, batch: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Address>, AppendError>>;
 
-    /// Writes a body above [`super::LARGE_BODY_BYTES`] to a file of its own and makes it durable,
+    /// Writes a body (one above [`super::LARGE_BODY_BYTES`] must) to a file of its own and makes it durable,
     /// before the entry that names it is submitted.
     fn write_large(
         &self,
         object: ObjectId,
         bytes: Vec<u8>,
     ) -> BoxFuture<'_, Result<LargeBody, AppendError>>;
+
+    /// Takes away a body that no entry names and none ever will. Does not wait; what stays all the
+    /// same is removed at the next start.
+    fn discard_large(&self, object: ObjectId);
 
     /// Reads what is durable.
     fn reader(&self) -> &Reader;

@@ -4,11 +4,11 @@ use super::*;
 use crate::base::clock::UnixTime;
 use crate::base::crypto::{self, Argon2Cost, Key};
 use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk, Op};
-use crate::base::entropy::SeededEntropy;
+use crate::base::entropy::{Entropy, SeededEntropy};
 use crate::base::ids::AccountNumber;
 use crate::journal::Body;
 use crate::mail::{Address, analyse};
-use crate::pgp::{SealKey, generate_storage};
+use crate::pgp::{PKESK_PREFIX_BYTES, SealKey, generate_storage};
 use crate::vault::{AccountFile, Party, Password, ServerKeys};
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -62,6 +62,43 @@ fn lengths_of_headers_do_not_show() {
     assert_eq!((short.head.len() - 32 - crypto::SEAL_OVERHEAD_BYTES) % RECORD_STEP_BYTES, 0);
 }
 
+/// Always the same octet: what two seals then show differently comes from what they seal.
+struct Constant;
+
+impl Entropy for Constant {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(7);
+    }
+}
+
+#[test]
+fn of_two_sizes_within_one_step_nothing_in_clear_tells_which() {
+    // A PKESK up to what the library draws by itself; an SEIPD header, its parameters and salt.
+    const PKESK_HEAD_BYTES: usize = 38;
+    const SEIPD_HEAD_BYTES: usize = 6 + 4 + 32;
+    const SALT_AND_NONCE_BYTES: usize = 32 + 12;
+    let sealed = |bytes: usize| {
+        let message = [MESSAGE, &vec![b'x'; bytes]].concat();
+        let to = Destination { server: [7; 16], account: AccountNumber(3), key: &KEY };
+        let sealed = seal(&to, &message, &record(&message), &Constant).unwrap();
+        let size = sealed.size;
+        (size, sealed.into_entry())
+    };
+    let ((less, one), (more, other)) = (sealed(10_000), sealed(10_150));
+    assert_ne!(less, more);
+    assert_eq!((one.class, one.account, one.object), (other.class, other.account, other.object));
+    assert_eq!(one.head.len(), other.head.len(), "the record's length");
+    let clear = |head: &[u8]| head[..SALT_AND_NONCE_BYTES].to_vec();
+    assert_eq!(clear(&one.head), clear(&other.head), "the record's head in clear");
+    let (Body::Inline(one), Body::Inline(other)) = (one.body, other.body) else {
+        unreachable!("these are small")
+    };
+    assert_eq!(one.len(), other.len(), "the message's length");
+    assert_eq!(one[..PKESK_HEAD_BYTES], other[..PKESK_HEAD_BYTES]);
+    let seipd = PKESK_PREFIX_BYTES..PKESK_PREFIX_BYTES + SEIPD_HEAD_BYTES;
+    assert_eq!(one[seipd.clone()], other[seipd], "the packet's head");
+}
+
 #[test]
 fn what_does_not_fit_is_left_out_and_derived_again() {
     let field = format!("X-Long: {}\r\n", "x".repeat(900));
@@ -71,6 +108,49 @@ fn what_does_not_fit_is_left_out_and_derived_again() {
     let whole = record.complete(&huge);
     assert!(whole.is_complete());
     assert_eq!(whole.header.unwrap().len(), huge.len() - b"body\r\n".len());
+}
+
+fn nested(levels: usize, kind: &str) -> Vec<u8> {
+    let mut message = String::new();
+    for level in 0..levels {
+        match kind {
+            "message" => message.push_str("Content-Type: message/rfc822\r\n\r\n"),
+            _ => message.push_str(&format!(
+                "Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n"
+            )),
+        }
+    }
+    message.push_str("Subject: innermost\r\n\r\ntext\r\n");
+    message.into_bytes()
+}
+
+#[test]
+fn parts_that_analysis_finds_are_plausible_however_deep() {
+    for kind in ["message", "multipart"] {
+        for levels in [1, 2, 49, 50, 51, 52, 200] {
+            let message = nested(levels, kind);
+            let record = record(&message);
+            let back = ArrivalRecord::from_padded(&record.to_padded());
+            assert_eq!(back.as_ref(), Ok(&record), "{levels} of {kind}");
+        }
+    }
+}
+
+#[test]
+fn parts_that_hide_in_each_other_without_end_are_refused() {
+    let plain = record(&nested(1, "multipart"));
+    let forge = |entries: &dyn Fn(usize) -> u16| {
+        let mut forged = plain.clone();
+        let structure = forged.structure.as_mut().unwrap();
+        let part = crate::mail::Part { params: Vec::new(), ..structure.parts[0].clone() };
+        structure.parts = (0..1000)
+            .map(|at| crate::mail::Part { entries: entries(at), ..part.clone() })
+            .collect();
+        ArrivalRecord::from_padded(&forged.to_padded())
+    };
+    assert!(forge(&|at| 1000 - at as u16).is_err(), "a thousand levels");
+    assert!(forge(&|at| if at == 0 { 1000 } else { 2 + at as u16 % 2 }).is_err(), "overlaps");
+    assert!(forge(&|at| if at == 0 { 1000 } else { 1 }).is_ok(), "a thousand side by side");
 }
 
 #[test]

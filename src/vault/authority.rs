@@ -105,7 +105,7 @@ pub enum DenyReason {
     Cert(CertError),
 }
 
-/// The right to one change of one account: holds the AMK. Made by [`login`](super::login) alone.
+/// The right to one change of one account: holds the AMK. Made by [`login`](super::login()) alone.
 pub struct SlotAuthority {
     number: AccountNumber,
     amk: Key,
@@ -296,7 +296,7 @@ impl SlotAuthority {
         Ok(Some(draft.seal(entropy)))
     }
 
-    /// Takes the lock off. The file is changed; [`login`](super::login) with
+    /// Takes the lock off. The file is changed; [`login`](super::login()) with
     /// [`Purpose::Read`](super::Purpose) opens again.
     pub fn clear_lock(&self, file: &AccountFile) -> Result<AccountFile, Denied> {
         self.vault(file)?;

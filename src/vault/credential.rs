@@ -80,6 +80,11 @@ impl Credential {
         }
         // RFC 8265 §4.2.2: spaces become U+0020, then NFC; control characters are refused.
         let prepared = OpaqueString::enforce(text).map_err(|_| CredentialError::Characters)?;
+        // RFC 8264 §7: what is not stable under its own rules is refused. (NFC makes U+0387 a middle
+        // dot, which stands between two letters l alone.)
+        if !OpaqueString::enforce(&*prepared).is_ok_and(|again| again == prepared) {
+            return Err(CredentialError::Characters);
+        }
         let prepared = SecretBytes::new(prepared.into_owned().into_bytes());
         Ok(Credential { form: Form::Chosen, prepared })
     }
@@ -200,6 +205,12 @@ mod tests {
         proptest::proptest!(|(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80))| {
             let _ = Credential::parse(&bytes);
         });
+    }
+
+    #[test]
+    fn what_is_not_stable_when_prepared_is_refused() {
+        let ano_teleia = Credential::parse("\u{387}".as_bytes());
+        assert_eq!(ano_teleia.err(), Some(CredentialError::Characters));
     }
 
     #[test]

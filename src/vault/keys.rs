@@ -159,7 +159,7 @@ impl Unlocked {
     }
 
     /// The fast second login: the slot of a credential that was verified during this unlock. `None`
-    /// means nothing: try [`login`](super::login), at its full cost.
+    /// means nothing: try [`login`](super::login()), at its full cost.
     pub fn knows(&self, credential: &Credential) -> Option<Verified> {
         let hmac = self.fast_hmac(credential);
         let remembered = self.remembered();

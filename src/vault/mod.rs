@@ -5,7 +5,7 @@
 //! password or a recovery code. A login-only credential has a slot without a wrapped key: it can be
 //! checked and opens nothing.
 //!
-//! [`login`] tries a credential. What comes out of it when it opens:
+//! [`login()`] tries a credential. What comes out of it when it opens:
 //! - [`Unlocked`], the witness that mail may be read: index key, epoch keys, cheap to clone, zeroed
 //!   when the last clone is dropped. The AMK is **not** in it: who orders the operator of a running
 //!   server about gets no slot made or changed without the owner's credential.

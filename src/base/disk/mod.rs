@@ -76,7 +76,8 @@ pub fn read_all(disk: &dyn Disk, path: &str, limit_bytes: u64) -> io::Result<Vec
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {len} octets")));
     }
     let mut bytes = vec![0; len as usize];
-    file.read_at(0, &mut bytes)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
+    file.read_at(0, &mut bytes).map_err(named)?;
     Ok(bytes)
 }
 

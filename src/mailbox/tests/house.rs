@@ -59,8 +59,16 @@ impl store::Log for TestLog {
         bytes: Vec<u8>,
     ) -> BoxFuture<'_, Result<LargeBody, AppendError>> {
         Box::pin(async move {
-            journal::write_large(&self.disk, object, &bytes).map_err(|_| AppendError::Failed)
+            journal::write_large(&self.disk, object, &bytes).map_err(|error| match error.kind() {
+                std::io::ErrorKind::StorageFull => AppendError::Full,
+                _ => AppendError::Failed,
+            })
         })
+    }
+
+    fn discard_large(&self, object: ObjectId) {
+        // One that could not be written is gone already.
+        let _ = journal::remove_large(&self.disk, object);
     }
 
     fn reader(&self) -> &Reader {
