@@ -30,7 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A run of this many printable characters does not come out of a cipher by chance.
-const TEXT_CHARACTERS_MIN: usize = 14;
+const TEXT_CHARACTERS_MIN: usize = 24;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

@@ -78,10 +78,11 @@ def fault(number, call, how, restart):
             with open(log, encoding="utf-8", errors="replace") as file:
                 text = file.read()
             struck = any(word in text for word in ("INJECTED", "DELAYED", "SIGKILL"))
+            said = " ".join(line for line in text.splitlines() if "INJECTED" in line)[:200]
             alive = server.process.poll() is None
             assert alive or "KILL" in how, f"the server ended: {server.log_tail()}"
             if alive and not restart:
-                works_within(server, 10)
+                works_within(server, 10, f"; the call: {said}; {server.own_log_tail()}")
             if restart or not alive:
                 server.kill()
                 server.start()
@@ -94,6 +95,25 @@ def fault(number, call, how, restart):
             server.remove()
 
 
+@check("fault: the sync of the accounts' directory fails once: mail is taken and read again in 10 s")
+def _():
+    need_root()
+    need("strace")
+    with Server() as server:
+        user, password = server.user()
+        directory = os.path.join(server.directory, "data", "accounts")
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-qq", "-o", os.path.join(server.scratch, "strace.log"), "-p",
+             str(server.pid()), "-P", directory, "-e", "trace=fsync",
+             "-e", "inject=fsync:error=EIO:when=1"], stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        server.cli("account", "app-password", user, "--password-stdin", stdin=password + "\n",
+                   ok=False)
+        tracer.terminate()
+        tracer.wait(10)
+        works_within(server, 10)
+
+
 def knock(server):
     """A connection that comes and goes."""
     try:
@@ -102,7 +122,7 @@ def knock(server):
         pass
 
 
-def works_within(server, seconds):
+def works_within(server, seconds, hint=""):
     """New mail is taken, a mailbox can be changed."""
     end = time.monotonic() + seconds
     while True:
@@ -114,7 +134,8 @@ def works_within(server, seconds):
             return
         except Exception as error:
             if time.monotonic() > end:
-                raise AssertionError(f"does not work again after {seconds} s: {error}") from None
+                words = f"does not work again after {seconds} s: {error}{hint}"
+                raise AssertionError(words) from None
             time.sleep(0.2)
 
 

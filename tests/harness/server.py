@@ -132,6 +132,12 @@ class Server:
     def log_tail(self):
         return " | ".join(self.log_text().splitlines()[-8:])
 
+    def own_log_tail(self, lines=6):
+        """The end of the log that the server writes by its configuration."""
+        path = os.path.join(self.directory, "postseal.log")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return " | ".join(file.read().splitlines()[-lines:])
+
     # -- what quickstart.json says
 
     def port(self, name):
