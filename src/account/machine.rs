@@ -443,8 +443,8 @@ impl Machine {
         Ok(self.state.pending.len())
     }
 
-    /// Takes up to `most` (and [`FOLD_BATCH_MAX`]) arrivals out for opening; `None` if none waits, an
-    /// error if the disk gives none of those that do.
+    /// Takes up to `most` (and [`FOLD_BATCH_MAX`]) arrivals out for opening; `None` if none waits,
+    /// an error if the disk gives none of those that do.
     pub fn fold_work(&mut self, most: usize) -> Result<Option<FoldWork>, ReadError> {
         if self.waiting()? == 0 {
             return Ok(None);

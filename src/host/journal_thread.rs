@@ -54,6 +54,8 @@ pub struct JournalLog {
 pub struct JournalThread {
     submissions: Sender<Message>,
     thread: JoinHandle<io::Result<Position>>,
+    /// Its other half goes with the thread.
+    alive: oneshot::Receiver<()>,
 }
 
 enum Message {
@@ -95,11 +97,22 @@ pub fn start(
         disk,
     };
     let writer = Writer { journal, index, events, queue, dirty: BTreeSet::new() };
-    let thread = std::thread::Builder::new().name("journal".into()).spawn(|| writer.run())?;
-    Ok((log, JournalThread { submissions, thread }, recovery))
+    let (life, alive) = oneshot::channel();
+    let run = move || {
+        let _life = life;
+        writer.run()
+    };
+    let thread = std::thread::Builder::new().name("journal".into()).spawn(run)?;
+    Ok((log, JournalThread { submissions, thread, alive }, recovery))
 }
 
 impl JournalThread {
+    /// Returns when the thread has ended without being told to: it panicked, and nothing will be
+    /// stored until the next start. May be dropped and called again, until it has returned.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.alive).await;
+    }
+
     /// Appends what was submitted before this call, then closes the journal and the index. Blocks.
     pub fn stop(self) -> io::Result<Position> {
         // The thread may have ended by itself; joining says how.
@@ -394,6 +407,17 @@ mod tests {
         let (log, thread) = started(&disk);
         assert_eq!(log.reader().account(AccountNumber(1)).arrivals_since_record, 1);
         assert_eq!(tokio::task::spawn_blocking(|| thread.stop()).await.unwrap().unwrap(), position);
+    }
+
+    #[tokio::test]
+    async fn it_is_noticed_that_the_thread_has_ended() {
+        let disk = MemoryDisk::new();
+        let (log, mut thread) = started(&disk);
+        log.submit(vec![arrival(1, 1)]).await.unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(1), thread.ended()).await;
+        assert!(early.is_err(), "it runs");
+        thread.submissions.send(Message::Stop).unwrap();
+        thread.ended().await;
     }
 
     #[tokio::test]

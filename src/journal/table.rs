@@ -97,7 +97,7 @@ pub(super) struct Segment {
     pub offsets: Vec<u32>,
     pub dead: Bits,
     pub erased: Bits,
-    /// Dead frames that the disk did not erase at their turn; they are tried again after the others.
+    /// Dead frames that the disk did not erase at their turn; tried again after the others.
     pub put_off: Bits,
     /// Dead frames that are not erased yet.
     pub unerased: u32,

@@ -44,7 +44,8 @@ pub enum RecipientVerdict {
 pub struct Delivery {
     /// The reverse path, `None` for the null one.
     pub from: Option<Address>,
-    /// Whose copies to make, at most [`RECIPIENTS_MAX`]. An account that is named twice gets one copy (the first detail wins).
+    /// Whose copies to make, at most [`RECIPIENTS_MAX`]. An account that is named twice gets one
+    /// copy (the first detail wins).
     pub recipients: Vec<LocalRecipient>,
     /// The message as it is to be read back, octet for octet, with the Return-Path and Received
     /// fields that the receiver wrote in front, CRLF line ends.

@@ -65,6 +65,8 @@ pub enum ServerEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// The journal's thread has failed: nothing can be stored, and the server ends.
+    StoreFailed,
     /// The end has begun.
     Stopping {
         /// Sessions that are still there.
@@ -81,7 +83,9 @@ impl Event for ServerEvent<'_> {
     fn level(&self) -> Level {
         use ServerEvent::*;
         match self {
-            NotReloaded { .. } | SessionFailed { .. } | NoIndex { .. } => Level::Error,
+            NotReloaded { .. } | SessionFailed { .. } | NoIndex { .. } | StoreFailed => {
+                Level::Error
+            }
             TestSetup | NotListening { .. } | TooManySessions { .. } | NeedsRestart { .. } => {
                 Level::Warn
             }
@@ -102,6 +106,7 @@ impl Event for ServerEvent<'_> {
             NeedsRestart { .. } => "server.needs-restart",
             NotReloaded { .. } => "server.not-reloaded",
             NoIndex { .. } => "server.no-index",
+            StoreFailed => "server.store-failed",
             Stopping { .. } => "server.stopping",
             Stopped { .. } => "server.stopped",
         }
@@ -111,7 +116,7 @@ impl Event for ServerEvent<'_> {
         use ServerEvent::*;
         match self {
             Ready { listeners } => fields.number("listeners", *listeners),
-            TestSetup => {}
+            TestSetup | StoreFailed => {}
             Listening { kind, address } => {
                 fields.word("kind", kind);
                 fields.id("address", address);

@@ -54,7 +54,7 @@ impl Server {
         self.close().await
     }
 
-    async fn until_stopped(&self, told: &mut mpsc::Receiver<Told>) {
+    async fn until_stopped(&mut self, told: &mut mpsc::Receiver<Told>) {
         let mut care = tokio::time::interval(TICKET_CARE);
         let mut commands = JoinSet::new();
         loop {
@@ -68,6 +68,11 @@ impl Server {
                     commands.spawn(converse(Arc::clone(&self.shared), peer));
                 }
                 Some(_) = commands.join_next() => {}
+                // Better a new start than a server that puts everything off for ever.
+                () = self.store.failed() => {
+                    self.shared.events.emit(&ServerEvent::StoreFailed);
+                    return;
+                }
                 _ = care.tick() => self.shared.tls.forget_old_tickets(),
             }
         }

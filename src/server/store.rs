@@ -79,6 +79,11 @@ impl Store {
         Arc::clone(&self.disk)
     }
 
+    /// Returns when nothing can be stored any more until the next start.
+    pub(super) async fn failed(&mut self) {
+        self.thread.ended().await;
+    }
+
     /// Closes journal and index and marks a clean stop.
     pub(super) async fn close(self) -> io::Result<()> {
         let stop = move || self.thread.stop().map(drop);

@@ -15,8 +15,8 @@ pub trait Log: Send + Sync {
     /// returns an error, nobody will ever see any of it in this life of the server.
     fn submit(&self, batch: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Address>, AppendError>>;
 
-    /// Writes a body (one above [`super::LARGE_BODY_BYTES`] must) to a file of its own and makes it durable,
-    /// before the entry that names it is submitted.
+    /// Writes a body (one above [`super::LARGE_BODY_BYTES`] must) to a file of its own and makes it
+    /// durable, before the entry that names it is submitted.
     fn write_large(
         &self,
         object: ObjectId,
