@@ -307,7 +307,8 @@ impl Output {
 /// The writer: takes what is there, writes it at once. Ends when the log is dropped.
 fn write_lines(jobs: &Receiver<Job>, mut output: Output) {
     while let Ok(first) = jobs.recv() {
-        // While this waits, senders find nobody to wake: a busy server saves two system calls a line.
+        // While this waits, senders find nobody to wake: a busy server saves two system calls a
+        // line.
         if matches!(first, Job::Line(_)) {
             std::thread::sleep(GATHER);
         }

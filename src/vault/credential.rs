@@ -80,8 +80,8 @@ impl Credential {
         }
         // RFC 8265 §4.2.2: spaces become U+0020, then NFC; control characters are refused.
         let prepared = OpaqueString::enforce(text).map_err(|_| CredentialError::Characters)?;
-        // RFC 8264 §7: what is not stable under its own rules is refused. (NFC makes U+0387 a middle
-        // dot, which stands between two letters l alone.)
+        // RFC 8264 §7: what is not stable under its own rules is refused. (NFC makes U+0387 a
+        // middle dot, which stands between two letters l alone.)
         if !OpaqueString::enforce(&*prepared).is_ok_and(|again| again == prepared) {
             return Err(CredentialError::Characters);
         }
