@@ -95,7 +95,7 @@ def fault(number, call, how, restart):
             server.remove()
 
 
-@check("fault: the sync of the accounts' directory fails once: mail is read again in 10 s")
+@check("fault: the sync of the accounts' directory fails once: works again in 10 s")
 def _():
     need_root()
     need("strace")
