@@ -64,6 +64,18 @@ impl Journal {
         self.abandon_compaction();
         self.erase(ERASED_AT_CLOSE_MAX)
             && self.shared.tables().segments.values().all(|segment| segment.unerased == 0)
+            && self.sync_punched()
+    }
+
+    /// Makes the erasing durable: a footer that says so would else have a power cut bring back what
+    /// was expunged, for good. A failure leaves the erasing to the next open.
+    fn sync_punched(&mut self) -> bool {
+        let punched = std::mem::take(&mut self.punched);
+        let tables = self.shared.tables();
+        let files = punched.iter().filter_map(|number| tables.segments.get(number));
+        let files: Vec<_> = files.map(|segment| segment.file.clone()).collect();
+        drop(tables);
+        files.iter().all(|file| file.sync_data().is_ok())
     }
 
     /// Erases at most `frames` frames. `true` if nothing more can be done now.
@@ -73,6 +85,9 @@ impl Journal {
         for _ in 0..frames {
             let Some(at) = self.next_unerased() else { break };
             let erased = self.erase_frame(&reader, at);
+            if erased.is_ok() {
+                self.punched.insert(at.segment);
+            }
             let mut tables = self.shared.tables_mut();
             let Some(segment) = tables.segments.get_mut(&at.segment) else { continue };
             match erased {

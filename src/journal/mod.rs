@@ -155,6 +155,8 @@ pub struct Journal {
     compaction: Option<Compaction>,
     /// Segments that could not be compacted; not tried again in this life.
     uncompactable: BTreeSet<u32>,
+    /// Segments with erased frames whose erasing was not synced yet.
+    punched: BTreeSet<u32>,
     found: Leftovers,
 }
 

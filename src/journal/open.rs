@@ -227,6 +227,7 @@ fn assemble(
         buffer: Vec::new(),
         compaction: None,
         uncompactable: BTreeSet::new(),
+        punched: BTreeSet::new(),
         found: Leftovers {
             tail: resolved.tail,
             tail_file: resolved.tail_file,

@@ -394,6 +394,26 @@ fn mixed() -> (MemoryDisk, Vec<(Address, Entry)>, Vec<Address>) {
 }
 
 #[test]
+fn what_was_erased_before_a_clean_stop_stays_erased_after_a_power_cut() {
+    let disk = MemoryDisk::new();
+    let small = || Options { segment_bytes_max: 2500, ..Options::small(key()) };
+    let (mut journal, _) = open_with(&disk, small());
+    let mut doomed = arrival(1, 1);
+    doomed.body = Body::Inline(b"a word that was expunged".to_vec());
+    let at = one(&mut journal, vec![doomed]).unwrap();
+    (2..8).for_each(|n| drop(one(&mut journal, vec![arrival(2, n * 17)]).unwrap()));
+    one(&mut journal, vec![Entry::tombstone(AccountNumber(1), object(50), &at)]).unwrap();
+    journal.close().unwrap();
+    disk.power_cut(Loss::All);
+    open_with(&disk, small()).0.close().unwrap();
+    let holds_it = |path: &String| {
+        let contents = disk.contents(path).unwrap();
+        contents.windows(24).any(|window| window == b"a word that was expunged")
+    };
+    assert_eq!(disk.paths().into_iter().find(holds_it), None);
+}
+
+#[test]
 fn one_flipped_octet_anywhere_is_named_and_other_frames_stay_readable() {
     let (disk, held, dead) = mixed();
     let reader = open(&disk).0.reader();
