@@ -12,11 +12,9 @@ import random
 import smtplib
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
-from disks import scratch
 from load import Load, new_ack_path
 from report import Skip, check, need, need_root, run
 import mails
@@ -62,7 +60,7 @@ def fault(number, call, how, restart):
         server = Server()
         try:
             server.start()
-            load = Load(server, new_ack_path(tempfile.mkdtemp(prefix="ack-", dir=scratch())), SEED)
+            load = Load(server, new_ack_path(server.scratch), SEED)
             load.start()
             time.sleep(0.8)
             load.disk_gone = True

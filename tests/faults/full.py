@@ -5,12 +5,11 @@ import os
 import smtplib
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
 import mails
-from disks import ShutdownDisk, scratch
+from disks import ShutdownDisk
 from imapraw import ImapError
 from load import Load, new_ack_path
 from report import check, equal, run
@@ -26,7 +25,7 @@ class Site:
         self.disk = ShutdownDisk(kind, 400)
         self.server = Server(directory=os.path.join(self.disk.path, "data"))
         self.server.start()
-        acks = new_ack_path(tempfile.mkdtemp(prefix="ack-", dir=scratch()))
+        acks = new_ack_path(self.server.scratch)
         self.load = Load(self.server, acks, 1)
 
     def __enter__(self):

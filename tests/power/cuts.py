@@ -18,7 +18,6 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
@@ -41,7 +40,7 @@ def campaign(name, make_disk, cuts, seed):
         server = None
         try:
             server = Server(directory=os.path.join(disk.path, "data"))
-            ack_path = new_ack_path(tempfile.mkdtemp(prefix="ack-", dir=scratch()))
+            ack_path = new_ack_path(server.scratch)
             load = Load(server, ack_path, seed)
             compared = 0
             for cut in range(1, cuts + 1):
