@@ -110,9 +110,11 @@ pub fn refuse_exposed(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Whether there is something at `path`.
+/// Whether there is something at `path`. What a failing disk does not show is taken to be there:
+/// nothing may be made anew in its place.
 pub fn exists(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok()
+    let looked = std::fs::symlink_metadata(path);
+    looked.map_or_else(|error| error.kind() != std::io::ErrorKind::NotFound, |_| true)
 }
 
 fn encode_hex(bytes: &[u8]) -> String {

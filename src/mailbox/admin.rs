@@ -104,7 +104,9 @@ impl std::fmt::Display for AdminError {
             AdminError::TooManySlots => "the account has as many app passwords as it may have",
             AdminError::TooLong => "more hours than the configuration allows",
             AdminError::Damaged => "the account's file does not verify; see the log",
-            AdminError::TryLater => "it cannot be done now; nothing was changed",
+            AdminError::TryLater => {
+                "it cannot be done now; if the disk failed, see whether it counts first"
+            }
         })
     }
 }

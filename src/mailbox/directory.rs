@@ -190,9 +190,11 @@ impl Directory {
         let file = accounts.get(account).cloned().ok_or(AccountsError::NoSuchAccount)?;
         let (changed, result) = change(&file)?;
         if let Some(changed) = changed {
-            accounts.save(changed)?;
+            let saved = accounts.save(changed);
             drop(accounts);
+            // After an error, too: what stands on the disk then is in force.
             self.fill();
+            saved?;
         }
         Ok(result)
     }
@@ -259,6 +261,12 @@ impl Directory {
             // A change of our own may be under way: its table is filled after its file is durable.
             Ok(file) if file.generation() > known.file.generation() => self.wait_for_change(&file),
             Ok(_) => self.alarm(account, "older-file"),
+            // What cannot be read now is no forgery: the mail waits, and the next one looks again.
+            Err(AccountsError::Disk(error)) => {
+                let error = error.to_string();
+                self.events.emit(&MailboxEvent::AccountFileUnreadable { account, error });
+                None
+            }
             Err(_) => self.alarm(account, "mac"),
         }
     }

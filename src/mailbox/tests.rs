@@ -409,6 +409,16 @@ async fn a_full_disk_is_said_to_be_full() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_whose_new_file_is_there_but_not_synced_stays_usable() {
+    let house = with_bob().await;
+    let failure = Failure::Io;
+    house.disk.inject(Fault { op: Some(Op::SyncDir), nth: 1, lasting: false, failure });
+    assert!(house.mailboxes.app_password(BOB, secret(PASSWORD), "phone", false).await.is_err());
+    house.deliver(&[BOB], "taken all the same").await.unwrap();
+    house.open(BOB).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_published_before_it_is_durable() {
     let house = with_bob().await;
     let (writer, reader) = (house.open(BOB).await, house.open(BOB).await);

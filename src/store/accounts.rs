@@ -164,8 +164,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Replaces an account's file; durable when it returns. After an error the old one or the new
-    /// one is on the disk, and the old one is in force.
+    /// Replaces an account's file; durable when it returns. After an error that file is in force
+    /// which then stands on the disk: the old one, or the new one if only its name is not durable.
     pub fn save(&mut self, file: AccountFile) -> Result<(), AccountsError> {
         let old = self.files.get(&file.number()).ok_or(AccountsError::NoSuchAccount)?;
         if lookup_key(old)? != lookup_key(&file)? {
@@ -176,9 +176,18 @@ impl Accounts {
 
     fn write(&mut self, file: AccountFile) -> Result<(), AccountsError> {
         let path = path_of(&name_of(file.number()));
-        disk::replace(&*self.disk, &path, &file.to_bytes(&self.keys))?;
-        self.files.insert(file.number(), Arc::new(file));
-        Ok(())
+        let bytes = file.to_bytes(&self.keys);
+        let replaced = disk::replace(&*self.disk, &path, &bytes);
+        // The rename may have been made before the error: memory and disk must not disagree, or the
+        // file that we wrote ourselves would look forged.
+        if replaced.is_ok() || self.stands_there(&path, &bytes) {
+            self.files.insert(file.number(), Arc::new(file));
+        }
+        Ok(replaced?)
+    }
+
+    fn stands_there(&self, path: &str, bytes: &[u8]) -> bool {
+        disk::read_all(&*self.disk, path, bytes.len() as u64).is_ok_and(|held| held == bytes)
     }
 
     /// Removes an account's file; durable when it returns. What it stored is the caller's to erase.
