@@ -1,7 +1,7 @@
 //! Reading frames: by any task, at any time, only what is durable.
 //!
-//! Nothing read from the disk is believed before its tag or digest was checked, except a body's
-//! prefix, which says so.
+//! Nothing read from the disk is believed before its tag or digest was checked, except what
+//! [`Reader::arrival`] gives, which says so.
 
 use super::entry::{AccountHead, Address, Class, FrameInfo};
 use super::error::{ReadError, What};
@@ -99,13 +99,6 @@ impl Reader {
             true => Ok(body),
             false => Err(self.damaged(at, What::Body)),
         }
-    }
-
-    /// At most the first `bytes` octets of the body. *Not* verified: a digest covers the whole.
-    pub fn body_prefix(&self, at: Address, bytes: usize) -> Result<Vec<u8>, ReadError> {
-        let found = self.find(at, HEAD_GUESS_BYTES)?;
-        let bytes = found.header.body_bytes.min(bytes as u64);
-        self.body_part(&found, bytes)
     }
 
     /// The newest frame of `account`, of class arrival or account, before `at`: the way on when the

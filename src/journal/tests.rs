@@ -365,7 +365,7 @@ fn large_bodies_live_in_files_of_their_own_and_orphans_are_swept() {
     assert_eq!(recovery.orphans, 1);
     assert_eq!((disk.contents(&path(1)), disk.contents(&path(2)).is_some()), (None, true));
     assert_eq!(journal.reader().body(at[0]).unwrap(), bytes);
-    assert_eq!(journal.reader().body_prefix(at[0], 10).unwrap(), [5; 10]);
+    assert_eq!(journal.reader().arrival(at[0], 10).unwrap().2, [5; 10]);
     one(&mut journal, vec![Entry::tombstone(AccountNumber(1), object(9), &at[..1])]).unwrap();
     while journal.maintain(Budget { frames: 10, bytes: 0 }) {}
     assert_eq!(disk.contents(&path(2)), None);
