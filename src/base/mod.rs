@@ -1,5 +1,5 @@
 //! What every room stands on, and what knows no mail: time, entropy, secrets, primitives, limits,
-//! byte budgets, log events and the trait [`disk::Disk`].
+//! byte budgets, log events and the traits [`disk::Disk`] and [`fetch::Fetch`].
 //!
 //! Nothing here performs I/O; the real clock, entropy and disk are in `host`.
 
@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod disk;
 pub mod entropy;
 pub mod event;
+pub mod fetch;
 pub mod ids;
 pub mod secret;
 

@@ -129,6 +129,7 @@ pub async fn leave(core: &Arc<Core>, account: AccountNumber, note: Note) {
         message: note.message(core, &owner.address),
         received: core.clock.now(),
         role: Role::Inbox,
+        sender: Default::default(),
     };
     if deliver::deliver(core, delivery).await.is_err() {
         core.events.emit(&MailboxEvent::AccountFailed { account, what: "note" });

@@ -440,6 +440,7 @@ async fn nothing_is_published_before_it_is_durable() {
             message: message("held back"),
             received: house::START,
             role: crate::seams::Role::Inbox,
+            sender: Default::default(),
         };
         async move { crate::seams::Deliver::deliver(&mailboxes, delivery).await }
     });

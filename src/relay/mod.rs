@@ -19,6 +19,7 @@ pub mod aliases;
 mod events;
 mod networks;
 mod options;
+pub mod outgoing;
 mod receive;
 mod recipients;
 mod trace;

@@ -448,6 +448,7 @@ impl<'a> Driver<'a> {
             message,
             received: self.world.clock.now(),
             role: Role::Inbox,
+            sender: Default::default(),
         };
         self.world.deliver.deliver(delivery).await.map_err(|error| match error {
             DeliverError::Full => replies::NO_ROOM,

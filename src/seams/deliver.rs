@@ -54,6 +54,19 @@ pub struct Delivery {
     pub received: UnixTime,
     /// Where it is to be filed.
     pub role: Role,
+    /// What is known of its sender.
+    pub sender: SenderProof,
+}
+
+/// What is known of who wrote a message. Decides whether mail that came encrypted to the owner is
+/// shown opened: a stranger who re-mails a captured ciphertext must not have it opened for him.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SenderProof {
+    /// The one address of the From field is proved: by a DKIM signature that passed and is aligned
+    /// with it (RFC 7489 §3.1.1), or because a user of ours who owns it logged in.
+    pub from_is_proved: bool,
+    /// The certificate known for the From field's address, binary, where the relay role has one.
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// One copy of a [`Delivery`].

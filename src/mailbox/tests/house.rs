@@ -232,7 +232,8 @@ impl House {
             }
         }
         let received = self.clock.now();
-        let delivery = Delivery { from: None, recipients, message, received, role: Role::Inbox };
+        let (role, sender) = (Role::Inbox, Default::default());
+        let delivery = Delivery { from: None, recipients, message, received, role, sender };
         self.mailboxes.deliver(delivery).await
     }
 
