@@ -12,6 +12,7 @@ pub mod event;
 pub mod fetch;
 pub mod ids;
 pub mod secret;
+pub mod zbase32;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -20,12 +20,14 @@ mod cert;
 mod frame;
 mod open;
 mod seal;
+mod wkd;
 
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
 pub use open::{OpenError, OpenKey, open, recipient};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
+pub use wkd::wkd_digest;
 
 /// Octets from the start of a sealed message that suffice for [`OpenKey::session_key`]: its whole
 /// PKESK to ML-KEM-768+X25519.
