@@ -18,6 +18,7 @@
 
 mod cert;
 mod frame;
+mod identity;
 mod open;
 mod seal;
 mod wkd;
@@ -25,6 +26,7 @@ mod wkd;
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
+pub use identity::{CertFacts, KeyFacts, armored, facts, published};
 pub use open::{OpenError, OpenKey, open, recipient};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
 pub use wkd::wkd_digest;
