@@ -42,11 +42,7 @@ pub enum Answer {
 }
 
 /// Answers `question` for these domains.
-pub async fn answer(
-    domains: &[String],
-    publish: &dyn Publish,
-    question: &Question<'_>,
-) -> Answer {
+pub async fn answer(domains: &[String], publish: &dyn Publish, question: &Question<'_>) -> Answer {
     match route(domains, question) {
         Ok(Target::Policy) => Answer::Policy,
         Ok(Target::Key { domain, name }) => match publish.by_hash(domain, name).await {
