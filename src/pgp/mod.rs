@@ -19,12 +19,15 @@
 mod cert;
 mod frame;
 mod open;
+mod peer;
 mod seal;
+mod walk;
 
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
 pub use open::{OpenError, OpenKey, open, recipient};
+pub use peer::{PEER_CERT_BYTES_MAX, PeerCert, Unusable, judge_cert, wkd_digest};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
 
 /// Octets from the start of a sealed message that suffice for [`OpenKey::session_key`]: its whole
