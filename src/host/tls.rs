@@ -209,7 +209,7 @@ fn registered_name(suite: rustls::CipherSuite) -> &'static str {
 }
 
 /// What is offered: the hybrid post-quantum group first, ephemeral groups only, AEAD only.
-fn offered() -> CryptoProvider {
+pub(super) fn offered() -> CryptoProvider {
     use provider::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
     CryptoProvider {
         kx_groups: vec![X25519MLKEM768, X25519, SECP256R1, SECP384R1],
