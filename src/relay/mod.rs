@@ -1,4 +1,5 @@
-//! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465).
+//! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465), and sends
+//! to other servers ([`transmit`]).
 //!
 //! A [`Receiver`] is shared by all connections of the process; the server accepts connections and
 //! calls [`Receiver::serve`] for each. What the role knows of the world are streams and the traits
@@ -22,11 +23,15 @@ mod options;
 pub mod outgoing;
 mod receive;
 mod recipients;
+pub mod route;
 mod trace;
+pub mod transmit;
 
 pub use aliases::{AliasError, Aliases};
 pub use options::{Connection, Limits, Listener, ListenerKind, Options, World};
 pub use receive::Receiver;
+pub use route::Relayhost;
+pub use transmit::Transmitter;
 
 #[cfg(test)]
 mod tests;
