@@ -18,6 +18,7 @@
 
 mod cert;
 mod frame;
+mod mime;
 mod open;
 mod peer;
 mod seal;
@@ -26,6 +27,7 @@ mod walk;
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
+pub use mime::{AlreadySealed, MimeError, already_sealed, autocrypt_field, seal_mime};
 pub use open::{OpenError, OpenKey, open, recipient};
 pub use peer::{PEER_CERT_BYTES_MAX, PeerCert, Unusable, judge_cert, wkd_digest};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
