@@ -359,7 +359,10 @@ fn words_prove_nothing() {
         pgp_mime("Version: 1\r\nand this secret text", &block),
         pgp_mime("Version: 1", &format!("{block}plain text behind")),
         third,
-        around("multipart/mixed; boundary=x; protocol=\"application/pgp-encrypted\"", &block),
+        around(
+            "multipart/mixed; boundary=x; protocol=\"application/pgp-encrypted\"",
+            &format!("--x\r\n\r\n{block}\r\n--x--\r\n"),
+        ),
         around("multipart/encrypted; boundary=x", "--x\r\n\r\nVersion: 1\r\n--x--\r\n"),
         around("text/plain", &format!("Hi,\r\n{block}")),
         around("text/html", &block),
