@@ -129,6 +129,7 @@ fn options() -> Options {
         postmaster: Some("bob@ours.example".parse().unwrap()),
         recipient_delimiter: Some('+'),
         limits: Limits { message_bytes_max: 20_000, ..Limits::default() },
+        submission: SubmissionOptions::default(),
     }
 }
 
@@ -137,6 +138,7 @@ fn site_with(options: Options) -> Site {
     let budget = ByteBudget::new(1024 * 1024);
     let world = World {
         deliver: mailbox.clone(),
+        outbound: None,
         authenticate: Arc::new(Logins),
         tls: Some(Arc::new(Handshake)),
         message_budget: budget.clone(),

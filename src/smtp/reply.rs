@@ -113,6 +113,7 @@ table! {
     SESSION_TOO_LARGE = 421 "4.7.0" "Too much for one session";
     TOO_MANY_LOGINS = 421 "4.7.0" "Too many failed logins";
     STORE_UNAVAILABLE = 451 "4.3.0" "The message cannot be stored now, try again later";
+    SENDER_UNCHECKED = 451 "4.3.0" "The sender's address cannot be checked now, try again later";
     MAILBOX_UNAVAILABLE = 451 "4.3.0" "The mailbox cannot be reached now, try again later";
     MISCONFIGURED = 451 "4.3.5" "The recipient's address is misconfigured here";
     MAILBOX_FULL = 452 "4.2.2" "The mailbox is full";
@@ -175,7 +176,10 @@ mod tests {
         }
         let long = wire(Answer::new(550, "5.7.1", &"\u{fc}x".repeat(1000)));
         assert!(long.len() <= 512 && long.ends_with("\r\n"));
-        assert_eq!(wire(replies::NO_ROOM.into()), wire(Answer::new(452, "4.3.1", replies::NO_ROOM.text)));
+        assert_eq!(
+            wire(replies::NO_ROOM.into()),
+            wire(Answer::new(452, "4.3.1", replies::NO_ROOM.text))
+        );
     }
 
     #[test]

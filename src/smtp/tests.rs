@@ -89,8 +89,11 @@ impl Wire {
                 let from = done.from.map_or("<>".to_owned(), |from| from.to_string());
                 let to = done.recipients.into_iter().map(|r| r.tag).collect();
                 let content = done.message.strip_prefix(b"Trace: x\r\n").unwrap().to_vec();
-                let answer =
-                    if content.starts_with(b"Full") { Err(replies::NO_ROOM.into()) } else { Ok(()) };
+                let answer = if content.starts_with(b"Full") {
+                    Err(replies::NO_ROOM.into())
+                } else {
+                    Ok(())
+                };
                 self.accepted.push((from, to, content));
                 self.session.answer_message(answer);
             }
