@@ -58,7 +58,7 @@ fn long_lines_of_text_become_quoted_printable() {
     for body in [
         long("word "),
         long("a=bcdefghij"),
-        long("viele schöne Grüße "),
+        long("Ein längerer Satz mit wenig darin "),
         format!("x\r\n{}\r\n\t \r\n", "-".repeat(3000)),
     ] {
         let message = format!(
