@@ -44,6 +44,7 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
         limits: smtp_limits(config),
+        submission: relay::SubmissionOptions::default(),
     }
 }
 
