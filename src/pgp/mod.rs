@@ -18,16 +18,18 @@
 
 mod cert;
 mod frame;
-mod identity;
+mod import;
 mod open;
+mod publish;
 mod seal;
 mod wkd;
 
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
-pub use identity::{CertFacts, KeyFacts, armored, facts, published};
+pub use import::{IMPORT_BYTES_MAX, ImportError, Imported, import, needs_passphrase};
 pub use open::{OpenError, OpenKey, open, recipient};
+pub use publish::{CertFacts, KeyFacts, armored, armored_secret, facts, published};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
 pub use wkd::wkd_digest;
 
