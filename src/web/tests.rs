@@ -79,6 +79,16 @@ async fn the_table_of_questions() {
     assert_eq!(ask("GET", None, "/").await, Answer::BadRequest);
 }
 
+#[test]
+fn urls_are_those_of_the_draft() {
+    let urls = key_urls("example.org", NOBODY, "Joe.Doe");
+    let hash = "hu/iy9q119eutrkn8s1mk4r39qejnbu3n5q?l=Joe.Doe";
+    let advanced = "https://openpgpkey.example.org/.well-known/openpgpkey/example.org/";
+    assert_eq!(urls[0], format!("{advanced}{hash}"));
+    assert_eq!(urls[1], format!("https://example.org/.well-known/openpgpkey/{hash}"));
+    assert!(key_urls("example.org", NOBODY, "a&b ä")[1].ends_with("?l=a%26b%20%C3%A4"));
+}
+
 proptest::proptest! {
     #[test]
     fn nothing_but_the_two_paths_gets_a_key(host in ".{0,40}", path in ".{0,90}") {
