@@ -20,6 +20,7 @@ mod events;
 mod networks;
 mod options;
 pub mod outgoing;
+pub mod prepare;
 mod receive;
 mod recipients;
 mod trace;
