@@ -20,6 +20,7 @@ mod events;
 mod networks;
 mod options;
 pub mod outgoing;
+pub mod prepare;
 mod quota;
 mod receive;
 mod recipients;
