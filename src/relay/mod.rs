@@ -16,16 +16,20 @@
 //! address to local recipients, as may any server on port 25.
 
 pub mod aliases;
+mod bounce;
 mod events;
 mod networks;
 mod options;
 pub mod outgoing;
+pub mod queue;
 mod receive;
 mod recipients;
+pub mod runner;
 mod trace;
 
 pub use aliases::{AliasError, Aliases};
 pub use options::{Connection, Limits, Listener, ListenerKind, Options, World};
+pub use queue::Queue;
 pub use receive::Receiver;
 
 #[cfg(test)]
