@@ -18,12 +18,15 @@
 
 mod cert;
 mod frame;
+mod identity;
+pub mod mime;
 mod open;
 mod seal;
 
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
+pub use identity::IdentityKeys;
 pub use open::{OpenError, OpenKey, open, recipient};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
 
