@@ -468,7 +468,7 @@ fn mail_to_others_and_floods_of_keys_cost_little() {
     let both = encrypt_to(&[&BOB, &ALICE], &packets, |recipient| recipient);
     assert!(ALICE.open(&mail(&both)).is_ok() && BOB.open(&mail(&both)).is_ok());
     let hidden = |owners: &[&Owner]| {
-        mail(&encrypt_to(owners, &packets, |recipient| recipient.set_key_handle(None)))
+        mail(&encrypt_to(owners, &packets, |recipient| recipient.set_key_handle(None).unwrap()))
     };
     let bob = &*BOB;
     assert!(ALICE.open(&hidden(&[bob, bob, bob, &ALICE])).is_ok());
