@@ -8,6 +8,8 @@ use crate::mail::Address;
 use crate::mailbox::{self, imap};
 use crate::relay;
 use crate::vault::KdfLimits;
+use crate::web;
+use std::path::Path;
 
 /// The mailbox role's options on a machine with `cores`.
 pub fn mailbox(config: &Config, cores: usize) -> mailbox::Options {
@@ -52,6 +54,24 @@ pub fn imap(config: &Config) -> imap::Options {
     }
 }
 
+/// What HTTPS connections may do.
+pub fn web(config: &Config) -> web::Options {
+    web::Options {
+        domains: domains(config),
+        request_timeout: config.web.request_timeout,
+        connection_timeout: config.web.connection_timeout,
+        ..web::Options::default()
+    }
+}
+
+/// Certificate and key for HTTPS: its own, or those of the mail protocols.
+pub fn web_certificate(config: &Config) -> (&Path, &Path) {
+    match (&config.web.certificate, &config.web.key) {
+        (Some(certificate), Some(key)) => (&certificate.0, &key.0),
+        _ => (&config.tls.certificate.0, &config.tls.key.0),
+    }
+}
+
 fn smtp_limits(config: &Config) -> relay::Limits {
     let smtp = &config.smtp;
     relay::Limits {
@@ -92,7 +112,7 @@ pub fn log_hashed(config: &Config) -> bool {
 }
 
 /// The file that the log goes to, or nothing for standard error.
-pub fn log_file(config: &Config) -> Option<&std::path::Path> {
+pub fn log_file(config: &Config) -> Option<&Path> {
     match &config.log.destination {
         LogDestination::Stderr => None,
         LogDestination::File(path) => Some(path),

@@ -18,3 +18,5 @@ const CLOCK_SKEW_SECONDS: u64 = 30 * 60;
 
 #[cfg(test)]
 mod open_tests;
+#[cfg(test)]
+pub mod testing;

@@ -7,7 +7,6 @@ use crate::base::entropy::{Entropy, SeededEntropy};
 use crate::mail::analyse;
 use crate::pgp::{CertPair, IdentityKeys, generate_identity};
 use openpgp::cert::{CertBuilder, CipherSuite};
-use openpgp::packet::Packet;
 use openpgp::parse::Parse;
 use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto;
@@ -406,7 +405,10 @@ fn what_is_not_encrypted_as_a_whole_is_refused() {
         text.replace("Version: 1", "Version: 1\r\n<html>"),
         text.replace("Content-Type: application/pgp-encrypted", "Content-Type: text/html"),
         text.replace("application/octet-stream", "text/html"),
-        text.replace("\r\n\r\n-----BEGIN", "\r\nContent-Transfer-Encoding: base64\r\n\r\n-----BEGIN"),
+        text.replace(
+            "\r\n\r\n-----BEGIN",
+            "\r\nContent-Transfer-Encoding: base64\r\n\r\n-----BEGIN",
+        ),
     ];
     for message in not_whole {
         assert_ne!(message.as_bytes(), whole);
@@ -536,5 +538,4 @@ fn hostile_octets_never_panic() {
         let inside = ALICE.open(&mail(&ALICE.encrypt(&noise)));
         prop_assert!(inside.is_err() || PacketPile::from_bytes(&noise[..]).is_ok());
     });
-    assert!(Packet::from_bytes(&packets).is_ok());
 }
