@@ -18,8 +18,9 @@
 
 mod cert;
 mod frame;
+mod identity_keys;
 mod import;
-mod mime;
+pub mod mime;
 mod open;
 mod peer;
 mod publish;
@@ -30,6 +31,7 @@ mod wkd;
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
+pub use identity_keys::IdentityKeys;
 pub use import::{IMPORT_BYTES_MAX, ImportError, Imported, import, needs_passphrase};
 pub use mime::{AlreadySealed, MimeError, already_sealed, autocrypt_field, seal_mime};
 pub use open::{OpenError, OpenKey, open, recipient};
