@@ -2,7 +2,7 @@
 //! this file knows both sides.
 
 use super::Config;
-use super::values::{LogAddresses, LogDestination, LogLevel};
+use super::values::{DmarcAction, LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
 use crate::mail::Address;
 use crate::mailbox::{self, imap};
@@ -38,6 +38,10 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         postmaster: Address::parse(config.mail.postmaster.as_bytes()).ok(),
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
+        incoming: relay::Incoming {
+            authenticate: config.incoming.authenticate,
+            junk: config.incoming.dmarc == DmarcAction::Junk,
+        },
         limits: smtp_limits(config),
     }
 }

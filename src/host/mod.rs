@@ -6,12 +6,14 @@
 pub mod clock;
 pub mod control;
 pub mod disk;
+pub mod dkim_key;
 pub mod entropy;
 pub mod files;
 pub mod index_sled;
 pub mod journal_thread;
 pub mod listen;
 pub mod log;
+pub mod mailauth;
 pub mod notify;
 pub mod process;
 pub mod terminal;

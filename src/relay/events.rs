@@ -31,6 +31,16 @@ pub(super) enum RelayEvent<'a> {
     },
     /// A whole message was not taken.
     MessageRefused { session: &'a str, reply: Reply, bytes: usize },
+    /// It was judged who sent a message.
+    Judged {
+        session: &'a str,
+        peer: IpAddr,
+        spf: &'static str,
+        dkim: &'static str,
+        dmarc: &'static str,
+        proved: bool,
+        junk: bool,
+    },
     /// This side ended a session for a reason that is worth knowing.
     Ended { session: &'a str, peer: IpAddr, ending: Ending },
 }
@@ -56,6 +66,7 @@ impl Event for RelayEvent<'_> {
             RelayEvent::PostmasterMissing => "smtp.postmaster-missing",
             RelayEvent::Accepted { .. } => "smtp.message-accepted",
             RelayEvent::MessageRefused { .. } => "smtp.message-refused",
+            RelayEvent::Judged { .. } => "smtp.sender-judged",
             RelayEvent::Ended { .. } => "smtp.session-ended",
         }
     }
@@ -87,6 +98,15 @@ impl Event for RelayEvent<'_> {
                 fields.id("session", session);
                 reply_fields(fields, reply);
                 fields.number("bytes", *bytes as u64);
+            }
+            RelayEvent::Judged { session, peer, spf, dkim, dmarc, proved, junk } => {
+                fields.id("session", session);
+                fields.peer("peer", *peer);
+                fields.word("spf", spf);
+                fields.word("dkim", dkim);
+                fields.word("dmarc", dmarc);
+                fields.word("author", if *proved { "proved" } else { "not-proved" });
+                fields.word("role", if *junk { "junk" } else { "inbox" });
             }
             RelayEvent::Ended { session, peer, ending } => {
                 fields.id("session", session);

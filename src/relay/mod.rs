@@ -23,10 +23,12 @@ pub mod outgoing;
 mod receive;
 mod recipients;
 mod trace;
+mod verdicts;
 
 pub use aliases::{AliasError, Aliases};
 pub use options::{Connection, Limits, Listener, ListenerKind, Options, World};
 pub use receive::Receiver;
+pub use verdicts::Incoming;
 
 #[cfg(test)]
 mod tests;

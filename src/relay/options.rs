@@ -9,10 +9,12 @@ use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
 use crate::mail::Address;
+use crate::mailauth::CheckSender;
 use crate::seams::{Authenticate, BoxStream, Deliver, UpgradeTls};
 use crate::smtp::{self, BareNewlines};
 
 use super::aliases::Aliases;
+use super::verdicts::Incoming;
 
 /// What can change by a reload.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Options {
     pub recipient_delimiter: Option<char>,
     /// Names that stand for others.
     pub aliases: Aliases,
+    /// What is done with mail whose sender is not who he says.
+    pub incoming: Incoming,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -125,6 +129,8 @@ pub struct Listener {
 pub struct World {
     /// Takes the mail.
     pub deliver: Arc<dyn Deliver>,
+    /// Judges who sent mail that comes from other servers; `None` where nobody can.
+    pub check_sender: Option<Arc<dyn CheckSender>>,
     /// Judges credentials.
     pub authenticate: Arc<dyn Authenticate>,
     /// Shakes hands; `None` where no certificate is configured (then STARTTLS is not offered, and

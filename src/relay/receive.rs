@@ -13,14 +13,17 @@ use super::networks::Networks;
 use super::options::{Connection, Listener, ListenerKind, Options, World};
 use super::recipients;
 use super::trace::{self, Arrival};
+use super::verdicts::{self, Judged};
 use crate::base::budget::Reservation;
 use crate::base::entropy;
 use crate::base::ids::ObjectId;
 use crate::base::secret::SecretBytes;
+use crate::mail::Address;
+use crate::mailauth::Envelope;
 use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, PasswordClaim, SaslError, Step};
 use crate::seams::{
     AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX,
-    Role, Service, TlsFacts, TlsStream,
+    Service, TlsFacts, TlsStream,
 };
 use crate::smtp::{
     self, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting, replies,
@@ -86,6 +89,7 @@ type Accounts = Vec<LocalRecipient>;
 struct Driver<'a> {
     stream: BoxStream,
     peer: IpAddr,
+    kind: ListenerKind,
     world: &'a World,
     options: Arc<Options>,
     session: Session<Accounts>,
@@ -133,6 +137,7 @@ impl<'a> Driver<'a> {
         Driver {
             stream,
             peer,
+            kind: listener.kind,
             world,
             options,
             session: Session::new(Arc::new(machine), protected),
@@ -431,7 +436,7 @@ impl<'a> Driver<'a> {
         transaction: Transaction<Accounts>,
         prefix: usize,
     ) -> Result<(), Reply> {
-        let message = transaction.message;
+        let mut message = transaction.message;
         // RFC 5321 §6.3.
         if trace::hops(&message[prefix..]) > self.options.limits.hops_max {
             return Err(replies::TOO_MANY_HOPS);
@@ -442,18 +447,36 @@ impl<'a> Driver<'a> {
                 recipients.push(recipient);
             }
         }
+        let judged = self.judge(transaction.from.as_ref(), &mut message, prefix).await;
         let delivery = Delivery {
             from: transaction.from,
             recipients,
             message,
             received: self.world.clock.now(),
-            role: Role::Inbox,
-            sender: Default::default(),
+            role: judged.role,
+            sender: judged.sender,
         };
         self.world.deliver.deliver(delivery).await.map_err(|error| match error {
             DeliverError::Full => replies::NO_ROOM,
             DeliverError::TryLater => replies::STORE_UNAVAILABLE,
         })
+    }
+
+    /// Who wrote a message that another server brought.
+    async fn judge(
+        &mut self,
+        from: Option<&Address>,
+        message: &mut Vec<u8>,
+        prefix: usize,
+    ) -> Judged {
+        if self.kind != ListenerKind::Mx {
+            return Judged::default();
+        }
+        let helo = self.session.helo().map_or("", |(name, _)| name);
+        let hostname = &self.options.hostname;
+        let envelope = Envelope { peer: self.peer, helo, from, hostname };
+        let (incoming, session) = (self.options.incoming, self.id.as_str());
+        verdicts::judge(self.world, incoming, session, envelope, message, prefix).await
     }
 
     fn report_ending(&self) {
