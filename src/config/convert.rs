@@ -5,9 +5,11 @@ use super::Config;
 use super::values::{DmarcAction, LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
 use crate::mail::Address;
+use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
 use crate::relay;
 use crate::vault::KdfLimits;
+use std::path::Path;
 
 /// The mailbox role's options on a machine with `cores`.
 pub fn mailbox(config: &Config, cores: usize) -> mailbox::Options {
@@ -77,6 +79,13 @@ pub fn domains(config: &Config) -> Vec<String> {
     config.mail.domains.iter().map(|domain| domain.0.clone()).collect()
 }
 
+/// The secret keys of DKIM that are named.
+pub fn dkim_keys(config: &Config) -> Vec<(KeyKind, &Path)> {
+    let dkim = &config.dkim;
+    let named = [(KeyKind::Ed25519, &dkim.ed25519_key), (KeyKind::Rsa, &dkim.rsa_key)];
+    named.into_iter().filter_map(|(kind, path)| Some((kind, path.as_ref()?.0.as_path()))).collect()
+}
+
 fn hours(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_secs() / 3600).unwrap_or(u32::MAX)
 }
@@ -96,7 +105,7 @@ pub fn log_hashed(config: &Config) -> bool {
 }
 
 /// The file that the log goes to, or nothing for standard error.
-pub fn log_file(config: &Config) -> Option<&std::path::Path> {
+pub fn log_file(config: &Config) -> Option<&Path> {
     match &config.log.destination {
         LogDestination::Stderr => None,
         LogDestination::File(path) => Some(path),
