@@ -7,7 +7,8 @@
 
 use super::parse::Reader;
 use super::values::{
-    Delimiter, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Port, Setting, Size,
+    Delimiter, DmarcAction, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Port,
+    Setting, Size,
 };
 use crate::relay::Relayhost;
 use crate::relay::transmit::TlsPolicy;
@@ -267,6 +268,28 @@ options! {
         keep_connection: Duration = Default(r#""4 s""#), Reload,
             "How long a connection waits for the next message to the same server. It spares \
              greeting and handshake.";
+    }
+    incoming: IncomingMail "Who wrote mail that comes from other servers. The verdicts stand in \
+        an Authentication-Results field (RFC 8601)." {
+        authenticate: bool = Default("true"), Restart,
+            "Whether SPF, DKIM, DMARC and ARC are looked at, for at most five seconds. Without \
+             them no encrypted mail of others is shown opened.";
+        dmarc: DmarcAction = Default(r#""junk""#), Reload,
+            "What is done with mail that fails DMARC where its author's domain asks for \
+             quarantine or rejection. It goes to the junk folder, or is only marked; nothing is \
+             refused, because mailing lists break signatures.";
+    }
+    dkim: Dkim "Signatures on mail that goes out. `postseal dns --make-keys` makes the keys and \
+        prints the records to publish." {
+        selector: String = Default(r#""postseal""#), Restart,
+            "The name under which the keys are published: `-ed25519` or `-rsa` is appended. \
+             Choose another one when you exchange the keys.";
+        ed25519_key: Option<FilePath> = Default(r#""""#), Restart,
+            "A PKCS#8 PEM file with an Ed25519 key (RFC 8463); empty means no such signature. It \
+             is fast, but some large providers verify RSA alone.";
+        rsa_key: Option<FilePath> = Default(r#""""#), Restart,
+            "A PKCS#8 PEM file with an RSA key of 2048 bits or more; empty means no such \
+             signature. Each signature costs as much as sealing four mails.";
     }
     imap: Imap "How much IMAP sessions may use." {
         sessions: u32 = Default("5000"), Reload,

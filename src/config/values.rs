@@ -295,6 +295,27 @@ impl Setting for LogAddresses {
     }
 }
 
+/// What is done with mail that fails DMARC under a policy of quarantine or reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DmarcAction {
+    /// It goes to the junk folder.
+    Junk,
+    /// It is only written in the header.
+    Mark,
+}
+
+impl Setting for DmarcAction {
+    const KIND: &'static str = "one of \"junk\", \"mark\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("junk") => Ok(DmarcAction::Junk),
+            Some("mark") => Ok(DmarcAction::Mark),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogDestination {
