@@ -8,6 +8,7 @@
 //! A redirect may lead to names within the mail domain only. Without a list of public suffixes
 //! nothing else is surely the same owner's, so that a sub-domain cannot refer to its parent.
 
+use crate::base::zbase32;
 use crate::dns::Name;
 use crate::mail::Address;
 use crate::pgp;
@@ -15,9 +16,6 @@ use std::fmt::Write;
 
 /// Octets of a redirect's target: twice the path of the longest local part.
 const LOCATION_BYTES_MAX: usize = 2048;
-
-/// The alphabet of z-base-32.
-const Z_BASE_32: &[u8; 32] = b"ybndrfg8ejkmcpqxot1uwisza345h769";
 
 /// What is asked of whom, always by HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +28,7 @@ pub struct Place {
 
 /// The name under which a directory keeps the key of `local_part`: 32 characters.
 pub fn wkd_hash(local_part: &str) -> String {
-    z_base_32(&pgp::wkd_digest(local_part))
+    zbase32::encode(&pgp::wkd_digest(local_part))
 }
 
 /// The place that is asked first: a host of its own. `None` for a domain that is no name, such as
@@ -60,18 +58,6 @@ fn escaped(text: &str) -> String {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
-}
-
-/// RFC 6189 §5.1.6, for whole groups of five octets.
-fn z_base_32(bytes: &[u8; 20]) -> String {
-    let mut out = String::with_capacity(32);
-    for group in bytes.chunks_exact(5) {
-        let bits = group.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-        for at in (0..8).rev() {
-            out.push(char::from(Z_BASE_32[(bits >> (5 * at)) as usize & 31]));
         }
     }
     out

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod dial;
 pub mod disk;
 pub mod dns;
 pub mod entropy;
