@@ -162,7 +162,8 @@ fn registered_name(suite: rustls::CipherSuite) -> &'static str {
     }
 }
 
-/// What is offered, by either side: the hybrid post-quantum group first, ephemeral groups only, AEAD only.
+/// What is offered, by either side: the hybrid post-quantum group first, ephemeral groups only,
+/// AEAD only.
 pub(super) fn offered() -> CryptoProvider {
     use provider::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
     CryptoProvider {
