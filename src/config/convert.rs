@@ -10,6 +10,8 @@ use crate::mailbox::{self, imap};
 use crate::relay::{self, transmit};
 use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
+use crate::web;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The mailbox role's options on a machine with `cores`.
@@ -42,6 +44,7 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
         limits: smtp_limits(config),
+        submission: relay::SubmissionOptions::default(),
     }
 }
 
@@ -77,6 +80,24 @@ pub fn imap(config: &Config) -> imap::Options {
         autologout: config.imap.idle_timeout,
         login_timeout: config.imap.login_timeout,
         ..imap::Options::default()
+    }
+}
+
+/// What HTTPS connections may do.
+pub fn web(config: &Config) -> web::Options {
+    web::Options {
+        domains: domains(config),
+        request_timeout: config.web.request_timeout,
+        connection_timeout: config.web.connection_timeout,
+        ..web::Options::default()
+    }
+}
+
+/// Certificate and key for HTTPS: its own, or those of the mail protocols.
+pub fn web_certificate(config: &Config) -> (&Path, &Path) {
+    match (&config.web.certificate, &config.web.key) {
+        (Some(certificate), Some(key)) => (&certificate.0, &key.0),
+        _ => (&config.tls.certificate.0, &config.tls.key.0),
     }
 }
 
@@ -120,7 +141,7 @@ pub fn log_hashed(config: &Config) -> bool {
 }
 
 /// The file that the log goes to, or nothing for standard error.
-pub fn log_file(config: &Config) -> Option<&std::path::Path> {
+pub fn log_file(config: &Config) -> Option<&Path> {
     match &config.log.destination {
         LogDestination::Stderr => None,
         LogDestination::File(path) => Some(path),

@@ -34,6 +34,7 @@ pub fn review(config: &Config) -> Vec<Remark> {
     remarks.extend(mail(config));
     remarks.extend(outgoing(config));
     remarks.extend(keys(config));
+    remarks.extend(web(config));
     remarks.extend(warnings(config));
     remarks.sort_by_key(|remark| remark.weight != Weight::Error);
     remarks
@@ -55,6 +56,7 @@ fn listeners(config: &Config) -> Vec<Remark> {
         ("listen.submissions", &listen.submissions),
         ("listen.imap", &listen.imap),
         ("listen.imaps", &listen.imaps),
+        ("listen.https", &listen.https),
     ];
     let mut seen = BTreeMap::new();
     let mut remarks = Vec::new();
@@ -150,6 +152,14 @@ fn keys(config: &Config) -> Vec<Remark> {
             warning(key, text)
         })
         .collect()
+}
+
+fn web(config: &Config) -> Option<Remark> {
+    match (&config.web.certificate, &config.web.key) {
+        (Some(_), None) => Some(error("web.key", "is not set, and web.certificate is")),
+        (None, Some(_)) => Some(error("web.certificate", "is not set, and web.key is")),
+        _ => None,
+    }
 }
 
 /// By the text of the paths, `..` and `.` taken out; links are not followed.

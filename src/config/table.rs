@@ -196,6 +196,10 @@ options! {
             "Mail programs with STARTTLS (RFC 3501). No login is possible before TLS.";
         imaps: Vec<SocketAddr> = Default(r#"["0.0.0.0:993", "[::]:993"]"#), Restart,
             "Mail programs with TLS from the first octet (RFC 8314 §3.2). Preferred over STARTTLS.";
+        https: Vec<SocketAddr> = Default(r#"["0.0.0.0:443", "[::]:443"]"#), Restart,
+            "The users' public keys, for whoever wants to write to them sealed (Web Key \
+             Directory). Where another server has the port, let it pass \
+             `/.well-known/openpgpkey/` on, or set this to [].";
     }
     tls: Tls "The certificate. TLS 1.3, and TLS 1.2 with ephemeral keys, are offered, nothing \
         older." {
@@ -279,6 +283,25 @@ options! {
         body_cache: Size = Default(r#""64 MiB""#), Restart,
             "Octets of opened messages that one session keeps, so that a large one that is \
              fetched in pieces is opened once. At least one message is always kept.";
+    }
+    web: WebSection "How the users' public keys are given out on listen.https." {
+        certificate: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with a certificate for HTTPS alone, its chain behind it; when empty, \
+             tls.certificate is served. Its names should be openpgpkey.DOMAIN for each of \
+             mail.domains.";
+        key: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with the private key of web.certificate. Both are set or neither.";
+        sessions: u32 = Default("500"), Reload,
+            "Connections at once. More are closed.";
+        sessions_per_network: u32 = Default("50"), Reload,
+            "Connections at once from one network, a /24 of IPv4 or a /48 of IPv6. Programs ask \
+             for a key and go.";
+        request_timeout: Duration = Default(r#""10 s""#), Reload,
+            "How long a client may take to say what it wants, the wait for its next question \
+             included. It bounds clients that drip.";
+        connection_timeout: Duration = Default(r#""60 s""#), Reload,
+            "How long a connection may live, whatever is done on it. A hundred questions are \
+             answered on one.";
     }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {

@@ -129,6 +129,21 @@ pub fn refuse_exposed(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// What tells a file from what stood at its path before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+/// The stamp of the file at `path`, links followed; `None` if it cannot be seen.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(path).ok()?;
+    let modified = (meta.mtime(), meta.mtime_nsec());
+    Some(Stamp { inode: meta.ino(), bytes: meta.len(), modified })
+}
+
 /// Whether there is something at `path`. What a failing disk does not show is taken to be there:
 /// nothing may be made anew in its place.
 pub fn exists(path: &Path) -> bool {

@@ -110,6 +110,10 @@ impl Mailboxes {
         }
     }
 
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
     /// What is inside, for the role's own tests.
     #[cfg(test)]
     pub(super) fn core(&self) -> &Arc<Core> {

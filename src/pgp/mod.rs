@@ -18,14 +18,23 @@
 
 mod cert;
 mod frame;
+mod identity;
+mod mime;
 mod open;
+mod peer;
 mod seal;
+mod walk;
+mod wkd;
 
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
+pub use identity::{CertFacts, KeyFacts, armored, facts, published};
+pub use mime::{AlreadySealed, MimeError, already_sealed, autocrypt_field, seal_mime};
 pub use open::{OpenError, OpenKey, open, recipient};
+pub use peer::{PEER_CERT_BYTES_MAX, PeerCert, Unusable, judge_cert};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
+pub use wkd::wkd_digest;
 
 /// Octets from the start of a sealed message that suffice for [`OpenKey::session_key`]: its whole
 /// PKESK to ML-KEM-768+X25519.

@@ -415,6 +415,7 @@ impl Draft {
             current: 1,
             slots: Vec::new(),
             vault: Vec::new(),
+            unpublished: false,
         };
         Ok(Draft { amk: Key::random(entropy), file, vault })
     }

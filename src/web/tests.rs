@@ -1,0 +1,1 @@
+//! The role without a network.
