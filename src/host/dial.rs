@@ -5,6 +5,10 @@
 //!
 //! # Standards
 //! RFC 8446, RFC 5246, RFC 6125 (names, by the library), RFC 7435 (opportunistic security).
+//!
+//! # Known gaps
+//! A server whose certificate the library cannot read at all (X.509 version 1, RSA below 2,048
+//! bits), or that knows no cipher with authentication, cannot be shaken hands with.
 
 use super::roots;
 use super::tls::{TlsError, facts, offered};

@@ -49,7 +49,7 @@ struct Network {
     checks: Mutex<Vec<PeerCheck>>,
 }
 
-/// `reply` may be `hang` (no reply ever) or `close`.
+/// `reply` may be `hang` (no reply ever) or `close`; either may stand behind other words, too.
 async fn serve(network: Arc<Network>, server: Server, mut stream: DuplexStream) {
     let mut talk = Talk { network, server, messages: 0 };
     let greeting = talk.reply("GREETING", "220 mx.example ESMTP");
@@ -76,13 +76,28 @@ impl Talk {
 
     /// `false`: the connection is over.
     async fn say(&self, stream: &mut DuplexStream, reply: &str) -> bool {
-        match reply {
-            "close" => false,
+        let (words, then) = match reply {
+            "close" | "hang" | "drip" => ("", reply),
+            reply => reply.split_once(", then ").unwrap_or((reply, "")),
+        };
+        let words = if words.is_empty() { String::new() } else { format!("{words}\r\n") };
+        if stream.write_all(words.as_bytes()).await.is_err() {
+            return false;
+        }
+        match then {
+            "" => true,
+            // Takes an octet now and then.
+            "drip" => {
+                while stream.read_u8().await.is_ok() {
+                    sleep(Duration::from_secs(100)).await;
+                }
+                false
+            }
             "hang" => {
                 sleep(Duration::from_secs(1_000_000)).await;
                 false
             }
-            reply => stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_ok(),
+            _ => false,
         }
     }
 
@@ -570,6 +585,49 @@ async fn a_server_that_drips_has_no_more_time_for_it() {
     let outcomes = transmitter.transmit(consignment("other.example", recipients, "")).await;
     assert_eq!(short(&outcomes[0]), "later 4.4.2");
     assert!(began.elapsed() <= Duration::from_secs(301));
+}
+
+/// A message that does not fit into the pipe.
+fn large(domain: &str) -> Consignment {
+    let recipients = std::iter::once(format!("x@{domain}"));
+    consignment(domain, recipients, &"a line of the message\r\n".repeat(100))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_take_the_message_has_its_time_too() {
+    for (reply, limit) in [
+        ("354 go, then hang", Duration::from_secs(180)),
+        ("354 go, then drip", Duration::from_secs(3600)),
+    ] {
+        let site = one(with(&[("DATA", reply)]));
+        let began = Instant::now();
+        let outcomes = site.transmitter.transmit(large("other.example")).await;
+        let Outcome::Deferred(failure) = &outcomes[0] else { panic!("{outcomes:?}") };
+        assert!(failure.text.contains("to take the message"), "{failure:?}");
+        let took = began.elapsed();
+        assert!(took >= limit && took < limit + Duration::from_secs(1), "{reply} {took:?}");
+    }
+    // What is under way is not broken off by the time for the attempt.
+    let mut hasty = options();
+    hasty.timeouts.attempt = Duration::from_secs(60);
+    let site = Site::new(hasty, vec![("192.0.2.1", with(&[("DATA", "354 go, then hang")]))]);
+    let began = Instant::now();
+    site.transmitter.transmit(large("other.example")).await;
+    assert!(began.elapsed() >= Duration::from_secs(180));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_says_in_the_midst_of_a_message_is_heard() {
+    let outcome = async |reply| {
+        let site = two(with(&[("DATA", reply)]));
+        short(&site.transmitter.transmit(large("domain.example")).await[0])
+    };
+    // It is read while the message waits to be written, or although it cannot be written any more.
+    assert_eq!(outcome("354 go\r\n552 5.3.4 too much, then hang").await, "never 5.3.4");
+    assert_eq!(outcome("354 go\r\n552 5.3.4 too much, then close").await, "never 5.3.4");
+    assert_eq!(outcome("354 go\r\n421 4.3.2 bye, then close").await, "b.example");
+    assert_eq!(outcome("354 go\r\n250 thanks, then close").await, "b.example");
+    assert_eq!(outcome("354 go, then close").await, "b.example");
 }
 
 #[tokio::test(start_paused = true)]
