@@ -75,6 +75,11 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     {
         error("keys.pepper", problem);
     }
+    if let Some(path) = &config.outgoing.relayhost_password_file
+        && let Err(problem) = files::read_password(&path.0)
+    {
+        error("outgoing.relayhost_password_file", problem.to_string());
+    }
     remarks.extend(key_hosts(config));
     remarks
 }
