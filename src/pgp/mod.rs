@@ -23,6 +23,8 @@ mod mime;
 mod open;
 mod peer;
 mod seal;
+#[cfg(test)]
+pub mod testing;
 mod walk;
 mod wkd;
 
