@@ -88,17 +88,12 @@ fn world(options: PrepareOptions) -> World {
     let keys = Arc::new(Table::default());
     let clock = Arc::new(ManualClock::new(NOW));
     let certificate = generate_identity("alice@our.example", NOW).unwrap().public;
-    let conform = |message: &[u8]| match message.windows(5).any(|text| text == b"unfit") {
-        true => Err("it is not fit".to_owned()),
-        false => Ok(message.to_vec()),
-    };
     let preparer = Preparer::new(
         options,
         PrepareWorld {
             keys: keys.clone(),
             publish: Arc::new(OneCertificate(certificate)),
             sign: Arc::new(Marker),
-            conform: Arc::new(conform),
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(11)),
             log: Log::silent(),
@@ -339,9 +334,12 @@ async fn reports_and_unfit_messages() {
     let world = world(ruled(Policy::Require, &[]));
     let report = Outgoing { from: None, owner: None, ..outgoing("", &["bob@one.example"]) };
     assert_eq!(world.done(&report).await, ["plain"]);
-    let unfit = outgoing("X: unfit\r\n", &["bob@one.example"]);
-    world.preparer.reload(ruled(Policy::Plain, &[]));
-    assert_eq!(world.done(&unfit).await, ["bounce: 5.6.3"]);
+    world.has_key("bob@one.example");
+    let field = format!("X: {}\r\n", "x".repeat(1200));
+    let unfit = outgoing(&field, &["bob@one.example", "x@two.example"]);
+    world.preparer.reload(ruled(Policy::Prefer, &[]));
+    // The field is sealed with the rest, and no line of what goes over the wire is too long.
+    assert_eq!(world.done(&unfit).await, ["seal", "bounce: 5.6.3"]);
 }
 
 #[tokio::test]
