@@ -7,6 +7,7 @@
 mod account;
 mod check;
 mod configuration;
+mod explain;
 mod fsck;
 mod quickstart;
 mod serve;
@@ -29,6 +30,7 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Account(account::Arguments),
+    Explain(explain::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -55,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Account(arguments) => account::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };
