@@ -9,6 +9,7 @@ mod asker;
 mod check;
 mod configuration;
 mod dns;
+mod explain;
 mod fsck;
 mod key;
 mod quickstart;
@@ -34,6 +35,7 @@ enum Command {
     Account(account::Arguments),
     Key(key::Arguments),
     Dns(dns::Arguments),
+    Explain(explain::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -62,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Account(arguments) => account::run(&arguments),
         Command::Key(arguments) => key::run(&arguments),
         Command::Dns(arguments) => dns::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };

@@ -8,6 +8,7 @@ use crate::base::secret::SecretBytes;
 use crate::mail::Address;
 use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
+use crate::plan;
 use crate::relay::{self, transmit};
 use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
@@ -75,6 +76,19 @@ pub fn outgoing(config: &Config, password: Option<SecretBytes>) -> transmit::Opt
         },
         reuse: transmit::Reuse { idle: outgoing.keep_connection, ..transmit::Reuse::default() },
         ..transmit::Options::new(hello.0.clone())
+    }
+}
+
+/// How mail to others is sealed.
+pub fn seal(config: &Config) -> relay::prepare::PrepareOptions {
+    let seal = &config.seal;
+    relay::prepare::PrepareOptions {
+        rules: plan::Rules {
+            default: seal.policy,
+            list: seal.rules.clone(),
+            all_or_nothing: seal.all_or_nothing,
+        },
+        autocrypt: seal.autocrypt,
     }
 }
 

@@ -5,6 +5,7 @@
 use super::values::LogAddresses;
 use super::{Config, convert};
 use crate::mailauth::KeyKind;
+use crate::plan::{Policy, Whose};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -37,6 +38,7 @@ pub fn review(config: &Config) -> Vec<Remark> {
     remarks.extend(keys(config));
     remarks.extend(web(config));
     remarks.extend(dkim(config));
+    remarks.extend(seal(config));
     remarks.extend(warnings(config));
     remarks.sort_by_key(|remark| remark.weight != Weight::Error);
     remarks
@@ -178,6 +180,32 @@ fn dkim(config: &Config) -> Option<Remark> {
     (!valid).then(|| error("dkim.selector", text))
 }
 
+/// Rules that cannot all hold, and what gives up the seal.
+fn seal(config: &Config) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let rules = &config.seal.rules;
+    for (at, rule) in rules.iter().enumerate() {
+        if let Some(other) = rules[..at].iter().find(|other| other.whose == rule.whose) {
+            remarks.push(error("seal.rules", format!("`{other}` and `{rule}` cannot both hold")));
+        }
+        let domain = match &rule.whose {
+            Whose::From(address) => Some(address.domain()),
+            Whose::FromDomain(domain) => Some(domain.as_str()),
+            Whose::To(_) | Whose::ToDomain(_) => None,
+        };
+        let local = |domain: &str| config.mail.domains.iter().any(|known| known.0 == domain);
+        if domain.is_some_and(|domain| !local(domain)) {
+            let text = format!("`{rule}` is for nobody: its domain is not in mail.domains");
+            remarks.push(warning("seal.rules", text));
+        }
+    }
+    if config.seal.policy == Policy::Plain {
+        let text = "mail to others is never sealed unless a rule says so";
+        remarks.push(warning("seal.policy", text));
+    }
+    remarks
+}
+
 /// By the text of the paths, `..` and `.` taken out; links are not followed.
 fn is_inside(path: &Path, dir: &Path) -> bool {
     plain(path).starts_with(plain(dir))
@@ -216,6 +244,7 @@ mod tests {
     use super::*;
     use crate::config::values::FilePath;
     use crate::config::{parse, reference};
+    use crate::plan::Rule;
 
     fn sample() -> Config {
         parse(&reference::sample(), Path::new("/etc/postseal/postseal.toml")).unwrap()
@@ -246,6 +275,22 @@ mod tests {
             config.dkim.selector = selector.into();
             assert_eq!(review(&config).len(), remarks, "{selector}");
         }
+    }
+
+    #[test]
+    fn rules_that_contradict_each_other_are_errors() {
+        let mut config = sample();
+        let ruled = |texts: &[&str]| texts.iter().map(|text| Rule::parse(text).unwrap()).collect();
+        config.seal.rules = ruled(&["x.example hold", "y.example plain", "X.example require"]);
+        let remarks = review(&config);
+        assert_eq!((remarks.len(), remarks[0].weight), (1, Weight::Error));
+        assert!(remarks[0].text.contains("`x.example hold` and `x.example require`"));
+        config.seal.rules = ruled(&["from a@example.org hold", "from elsewhere.example hold"]);
+        let remarks = review(&config);
+        assert_eq!((remarks.len(), remarks[0].weight), (1, Weight::Warning));
+        config.seal.rules.clear();
+        config.seal.policy = Policy::Plain;
+        assert_eq!(review(&config)[0].key, "seal.policy");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::values::{
     Delimiter, DmarcAction, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Port,
     Setting, Size,
 };
+use crate::plan::{Policy, Rule};
 use crate::relay::Relayhost;
 use crate::relay::transmit::TlsPolicy;
 use std::net::SocketAddr;
@@ -325,6 +326,23 @@ options! {
         connection_timeout: Duration = Default(r#""60 s""#), Reload,
             "How long a connection may live, whatever is done on it. A hundred questions are \
              answered on one.";
+    }
+    seal: Seal "Which mail to others is sealed. A recipient's key is looked up in the directory of \
+        his own domain." {
+        policy: Policy = Default(r#""prefer""#), Reload,
+            "What holds where no rule does: prefer seals if there is a key, require refuses and \
+             hold keeps what cannot be sealed, plain never looks. Whatever it is, mail whose key \
+             could not be looked up waits.";
+        rules: Vec<Rule> = Default("[]"), Reload,
+            "Exceptions, such as `example.org require`, `bob@example.net plain`, `from \
+             alice@example.com hold`. A recipient's address goes before its domain, and both go \
+             before the sender's address and domain.";
+        all_or_nothing: bool = Default("false"), Reload,
+            "Whether a message that is sealed to one recipient must be sealed to all. Otherwise \
+             somebody without a key gets in plain what others get sealed.";
+        autocrypt: bool = Default("true"), Reload,
+            "Puts the sender's public certificate into his mail (Autocrypt level 1), so that \
+             answers can be sealed. Mail that his own program has sealed is not touched.";
     }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {

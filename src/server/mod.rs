@@ -8,6 +8,7 @@ mod accept;
 mod admission;
 mod commands;
 mod events;
+mod explain;
 pub mod protocol;
 mod reload;
 mod run;
@@ -68,6 +69,8 @@ struct Shared {
     receiver: Arc<relay::Receiver>,
     imap: Arc<Imap>,
     web: Arc<Web>,
+    /// Mail to others, where this server sends any.
+    sending: Option<explain::Sending>,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }

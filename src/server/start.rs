@@ -162,6 +162,7 @@ impl Server {
             receiver,
             imap,
             web,
+            sending: None,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
