@@ -120,11 +120,7 @@ fn push_parameter(line: &mut String, name: &str, value: Option<&str>) {
 
 /// RFC 3461 §4.1.
 fn notify_words(notify: DsnNotify) -> String {
-    let words = [
-        (notify.success, "SUCCESS"),
-        (notify.failure, "FAILURE"),
-        (notify.delay, "DELAY"),
-    ];
+    let words = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
     let wanted: Vec<_> = words.iter().filter(|word| word.0).map(|word| word.1).collect();
     if wanted.is_empty() { "NEVER".to_owned() } else { wanted.join(",") }
 }

@@ -4,9 +4,7 @@
 //! text is made printable, and an enhanced code is believed only if it agrees with the code. A line
 //! may end in LF alone: a reply carries no content, so nothing hangs on where its lines end.
 
-use super::limits::{
-    REPLY_BYTES_MAX, REPLY_LINE_BYTES_MAX, REPLY_LINES_MAX, REPLY_TEXT_BYTES_MAX,
-};
+use super::limits::{REPLY_BYTES_MAX, REPLY_LINE_BYTES_MAX, REPLY_LINES_MAX, REPLY_TEXT_BYTES_MAX};
 
 /// A whole reply.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -370,11 +370,9 @@ impl Client {
             Awaited::AuthPlain => self.take_login_end(reply),
             Awaited::AuthLogin(step) => self.take_login(step, reply),
             Awaited::Quit => self.state = State::Over,
-            Awaited::Reset
-            | Awaited::Mail
-            | Awaited::Rcpt(_)
-            | Awaited::Data
-            | Awaited::End => self.take_in_transaction(awaited, reply),
+            Awaited::Reset | Awaited::Mail | Awaited::Rcpt(_) | Awaited::Data | Awaited::End => {
+                self.take_in_transaction(awaited, reply)
+            }
         }
     }
 
