@@ -7,7 +7,8 @@
 
 use super::parse::Reader;
 use super::values::{
-    Delimiter, DomainName, FieldName, FilePath, LogAddresses, LogDestination, LogLevel, Setting, Size,
+    Delimiter, DomainName, FieldName, FilePath, LogAddresses, LogDestination, LogLevel, Setting,
+    Size,
 };
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn a_field_that_a_message_needs_is_never_stripped() {
         assert_eq!(read::<FieldName>("\"X-Mailer\"").unwrap().0, "X-Mailer");
-        for bad in ["\"\"", "\"from\"", "\"Content-Type\"", "\"a:\"", "\"a b\"", "\"\u00fc\"", "7"] {
+        for bad in ["\"\"", "\"from\"", "\"Content-Type\"", "\"a:\"", "\"a b\"", "\"ü\"", "7"] {
             assert!(read::<FieldName>(bad).is_err(), "{bad}");
         }
     }

@@ -364,3 +364,22 @@ async fn both_halves_of_a_message_are_within_the_budget() {
     send(&site, &["x@else.example"], &content, "250").await;
     assert_eq!(site.budget.free_bytes(), 1024 * 1024);
 }
+
+#[tokio::test(start_paused = true)]
+async fn pieces_and_utf8_go_the_same_way() {
+    let (site, queue) = sending();
+    let mut client = alice(&site).await;
+    client.ask("MAIL FROM:<alice@ours.example> SMTPUTF8", "250").await;
+    client.ask("RCPT TO:<j\u{fc}rgen@b\u{fc}cher.example>", "250").await;
+    client.send("BDAT 29\r\nFrom: alice@ours.example\r\n\r\nh").await;
+    assert!(client.reply().await.starts_with("250 2.0.0 The piece"));
+    client.send("BDAT 4 LAST\r\nello").await;
+    assert!(client.reply().await.starts_with("250 2.0.0 Message accepted"));
+    let sent = queue.only();
+    assert!(sent.utf8);
+    let to = sent.recipients[0].address.to_string();
+    assert_eq!(to, "j\u{fc}rgen@xn--bcher-kva.example");
+    let text = String::from_utf8(sent.message.to_vec()).unwrap();
+    assert!(text.starts_with("Received: by mx.ours.example with UTF8SMTPSA "), "{text}");
+    assert!(text.ends_with("\r\n\r\nhello\r\n"), "{text}");
+}
