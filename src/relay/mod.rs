@@ -1,4 +1,5 @@
-//! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465).
+//! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465), and sends
+//! to other servers ([`transmit`]).
 //!
 //! A [`Receiver`] is shared by all connections of the process; the server accepts connections and
 //! calls [`Receiver::serve`] for each. What the role knows of the world are streams and the traits
@@ -15,22 +16,31 @@
 //! An alias leads to accounts here alone. On port 25 any server may name any sender.
 
 pub mod aliases;
+mod bounce;
 mod events;
 mod networks;
 mod options;
 pub mod outgoing;
+pub mod prepare;
+pub mod queue;
 mod quota;
 mod receive;
 mod recipients;
+pub mod route;
+pub mod runner;
 mod submit;
 mod trace;
+pub mod transmit;
 
 pub use aliases::{AliasError, Aliases};
 pub use options::{
     Connection, Limits, Listener, ListenerKind, Options, Outbound, SubmissionOptions, World,
 };
+pub use queue::Queue;
 pub use quota::Rates;
 pub use receive::Receiver;
+pub use route::Relayhost;
+pub use transmit::Transmitter;
 
 #[cfg(test)]
 mod tests;
