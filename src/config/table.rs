@@ -245,8 +245,8 @@ options! {
             "Header fields that are taken out because they tell of the writer's program or \
              machine. What a DKIM signature of the writer's program covers stays.";
         utc_date: bool = Default("true"), Reload,
-            "Whether the Date field is written in UTC: the same moment, without telling in which \
-             part of the world the writer is.";
+            "Whether the Date field is written in UTC. The moment stays the same, and does not \
+             tell in which part of the world the writer is.";
         messages_per_hour: u32 = Default("200"), Reload,
             "Messages that one account may send within an hour; 0 is no limit. More are told to \
              try again later, which bounds what a stolen password is good for.";
@@ -257,8 +257,8 @@ options! {
             "Recipients of all messages of one account within an hour; 0 is no limit. Each \
              recipient of each message counts.";
         recipients_per_day: u32 = Default("3000"), Reload,
-            "Recipients of all messages of one account within a day; 0 is no limit. Each recipient \
-             of each message counts.";
+            "Recipients of all messages of one account within a day; 0 is no limit. Each \
+             recipient of each message counts.";
     }
     outgoing: Outgoing "Mail to other servers." {
         relayhost: Option<Relayhost> = Default(r#""""#), Reload,

@@ -120,7 +120,7 @@ table! {
     MAILBOX_FULL = 452 "4.2.2" "The mailbox is full";
     NO_ROOM = 452 "4.3.1" "No room for the message now, try again later";
     TOO_MANY_MESSAGES = 451 "4.7.1" "You have sent too many messages, try again later";
-    TOO_MANY_RECIPIENTS_SENT = 452 "4.7.1" "You have written to too many recipients, try again later";
+    TOO_MANY_RECIPIENTS_SENT = 452 "4.7.1" "You have written to too many, try again later";
     TOO_MANY_RECIPIENTS = 452 "4.5.3" "Too many recipients in one message, send the rest later";
     TLS_UNAVAILABLE = 454 "4.7.0" "TLS is not available now";
     LOGIN_UNAVAILABLE = 454 "4.7.0" "Logins cannot be checked now, try again later";

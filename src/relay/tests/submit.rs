@@ -11,7 +11,7 @@ use crate::relay::{Outbound, Rates};
 
 /// A queue that keeps what it is given, and says what it is told to.
 #[derive(Default)]
-struct Queue {
+pub(super) struct Queue {
     hidden: Mutex<BTreeMap<QueueId, Outgoing>>,
     released: Mutex<Vec<Outgoing>>,
     withdrawn: Mutex<u32>,
@@ -62,7 +62,7 @@ impl Queue {
         released[0].clone()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.hidden.lock().unwrap().is_empty() && self.released.lock().unwrap().is_empty()
     }
 }
@@ -80,7 +80,7 @@ fn sending_with(change: impl FnOnce(&mut Options)) -> (Site, Arc<Queue>) {
     (site_in(options, Some(outbound)), queue)
 }
 
-fn sending() -> (Site, Arc<Queue>) {
+pub(super) fn sending() -> (Site, Arc<Queue>) {
     sending_with(|_| {})
 }
 
@@ -104,8 +104,8 @@ async fn send(site: &Site, recipients: &[&str], content: &str, expected: &str) {
     client.message(content, expected).await;
 }
 
-const CONTENT: &str = "From: Alice <alice@ours.example>\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n\
-    Message-ID: <1@laptop>\r\nUser-Agent: x\r\nBcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
+const CONTENT: &str = "From: Alice <alice@ours.example>\r\n\
+    Date: Fri, 21 Nov 1997 09:55:06 -0600\r\nMessage-ID: <1@laptop>\r\nUser-Agent: x\r\nBcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
 
 const SENT: &str = "From: Alice <alice@ours.example>\r\nDate: Fri, 21 Nov 1997 15:55:06 +0000\r\n\
     Message-ID: <1@laptop>\r\nSubject: s\r\n\r\nhello\r\n";

@@ -148,7 +148,8 @@ fn what_is_too_large_is_refused_at_the_piece_that_makes_it_so() {
         "C: BDAT 1001 LAST\n C: {octets}y\n S: 552 5.3.4\n C: BDAT 0 LAST\n S: 503 5.5.1 MAIL"
     ));
     let wire = begun(&format!(
-        "C: BDAT 1000\n C: {octets}\n S: 250\n C: BDAT 3 LAST\n C: y\n S: 552 5.3.4\n C: NOOP\n S: 250"
+        "C: BDAT 1000\n C: {octets}\n S: 250\n C: BDAT 3 LAST\n C: y\n S: 552 5.3.4\n\
+         C: NOOP\n S: 250"
     ));
     assert!(wire.accepted.is_empty());
     let wire = begun(&format!("C: BDAT 1000\n C: {octets}\n S: 250\n C: BDAT 0 LAST\n S: 250"));
