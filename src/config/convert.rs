@@ -50,7 +50,21 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
             junk: config.incoming.dmarc == DmarcAction::Junk,
         },
         limits: smtp_limits(config),
-        submission: relay::SubmissionOptions::default(),
+        submission: submission(config),
+    }
+}
+
+fn submission(config: &Config) -> relay::SubmissionOptions {
+    let submission = &config.submission;
+    relay::SubmissionOptions {
+        strip: submission.strip.iter().map(|name| name.0.clone()).collect(),
+        utc_date: submission.utc_date,
+        rates: relay::Rates {
+            messages_per_hour: submission.messages_per_hour,
+            messages_per_day: submission.messages_per_day,
+            recipients_per_hour: submission.recipients_per_hour,
+            recipients_per_day: submission.recipients_per_day,
+        },
     }
 }
 

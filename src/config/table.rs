@@ -7,7 +7,8 @@
 
 use super::parse::Reader;
 use super::values::{
-    Delimiter, DmarcAction, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Port,
+    Delimiter, DmarcAction, DomainName, FieldName, FilePath, LogAddresses, LogDestination,
+    LogLevel, Port,
     Setting, Size,
 };
 use crate::plan::{Policy, Rule};
@@ -239,6 +240,27 @@ options! {
              three minutes.";
         message_timeout: Duration = Default(r#""1 h""#), Reload,
             "How long one message may take as a whole. It bounds senders that drip.";
+    }
+    submission: Submission "What holds for mail from users, beside what their sessions may use." {
+        strip: Vec<FieldName> = Default(r#"["User-Agent", "X-Mailer", "X-Originating-IP"]"#),
+            Reload,
+            "Header fields that are taken out because they tell of the writer's program or \
+             machine. What a DKIM signature of the writer's program covers stays.";
+        utc_date: bool = Default("true"), Reload,
+            "Whether the Date field is written in UTC. The moment stays the same, and does not \
+             tell in which part of the world the writer is.";
+        messages_per_hour: u32 = Default("200"), Reload,
+            "Messages that one account may send within an hour; 0 is no limit. More are told to \
+             try again later, which bounds what a stolen password is good for.";
+        messages_per_day: u32 = Default("1000"), Reload,
+            "Messages that one account may send within a day; 0 is no limit. The counts are in \
+             memory and begin anew at a restart.";
+        recipients_per_hour: u32 = Default("1000"), Reload,
+            "Recipients of all messages of one account within an hour; 0 is no limit. Each \
+             recipient of each message counts.";
+        recipients_per_day: u32 = Default("3000"), Reload,
+            "Recipients of all messages of one account within a day; 0 is no limit. Each \
+             recipient of each message counts.";
     }
     outgoing: Outgoing "Mail to other servers." {
         relayhost: Option<Relayhost> = Default(r#""""#), Reload,

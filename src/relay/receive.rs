@@ -423,6 +423,7 @@ impl<'a> Driver<'a> {
             helo: self.session.helo(),
             tls: self.tls.as_ref(),
             authenticated,
+            utf8: transaction.is_some_and(|transaction| transaction.utf8),
             only_recipient,
             at: self.world.clock.now(),
         })

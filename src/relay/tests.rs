@@ -380,16 +380,20 @@ async fn no_form_of_address_opens_a_relay() {
         "<alice+x%elsewhere.example@elsewhere.example>",
         "<postmaster@elsewhere.example>",
     ];
-    let site = site();
-    for sender in ["<>", "<alice@ours.example>", "<x@elsewhere.example>"] {
-        for form in FORMS {
-            let mut client = site.connect().await;
-            client.ask(&format!("MAIL FROM:{sender}"), "250").await;
-            client.ask(&format!("RCPT TO:{form}"), "5").await;
-            client.ask("DATA", "554").await;
+    // Whether there is a way out or not, it is not for strangers.
+    let (sending, queue) = submit::sending();
+    for site in [site(), sending] {
+        for sender in ["<>", "<alice@ours.example>", "<x@elsewhere.example>"] {
+            for form in FORMS {
+                let mut client = site.connect().await;
+                client.ask(&format!("MAIL FROM:{sender}"), "250").await;
+                client.ask(&format!("RCPT TO:{form}"), "5").await;
+                client.ask("DATA", "554").await;
+            }
         }
+        assert!(site.stored().is_empty());
     }
-    assert!(site.stored().is_empty());
+    assert!(queue.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -596,6 +600,39 @@ async fn memory_is_admitted_before_data_and_while_it_comes() {
     second.ask("\r\n.", "452 4.3.1").await;
     second.ask("NOOP", "250").await;
     assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+    assert!(site.stored().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_is_admitted_before_its_octets() {
+    let mut large = options();
+    large.limits.message_bytes_max = 4 * 1024 * 1024;
+    let site = site_with(large);
+    let mut client = site.connect().await;
+    client.begin(&["bob@ours.example"]).await;
+    client.send("BDAT 100000\r\nx").await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024 - 100_000);
+    client.send(&"x".repeat(99_999)).await;
+    assert!(client.reply().await.starts_with("250 2.0.0 The piece"));
+    // Between two pieces what is held stays reserved.
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024 - 100_000);
+    client.send("BDAT 400000\r\nx").await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024 - 500_000);
+    client.send(&"x".repeat(399_999)).await;
+    assert!(client.reply().await.starts_with("250 2.0.0 The piece"));
+    // There is no room for more: the piece is read, not kept, and refused.
+    client.send(&format!("BDAT 900000 LAST\r\n{}", "x".repeat(900_000))).await;
+    assert!(client.reply().await.starts_with("452 4.3.1"));
+    client.ask("NOOP", "250").await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+    // A session that stands still between two pieces is given up as within DATA.
+    client.begin(&["bob@ours.example"]).await;
+    client.ask("BDAT 3\r\nx", "250").await;
+    let began = tokio::time::Instant::now();
+    client.ends_with("421 4.4.2").await;
+    assert_eq!(began.elapsed(), Duration::from_secs(180));
     assert!(site.stored().is_empty());
 }
 
