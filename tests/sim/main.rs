@@ -6,7 +6,7 @@
 //! OpenPGP.
 //!
 //! What is checked after every step and every restart: names, subscriptions, UIDs, flags, keywords
-//! and octets are those that were acknowledged; no UID ever stands for another message; UIDVALIDITY
+//! and octets are those that were acknowledged, or the opened view of what came encrypted; no UID ever stands for another message; UIDVALIDITY
 //! changes only when the directory was copied; mod-sequences never fall; nothing is reported as
 //! damage.
 //!
@@ -14,6 +14,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed simulation")]
 
+mod letters;
 mod oracle;
 mod world;
 
