@@ -5,9 +5,11 @@
 //! for success, 1 for failure, 2 for a command line that is not understood.
 
 mod account;
+mod asker;
 mod check;
 mod configuration;
 mod fsck;
+mod key;
 mod quickstart;
 mod serve;
 mod version;
@@ -29,6 +31,7 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Account(account::Arguments),
+    Key(key::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Account(arguments) => account::run(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };

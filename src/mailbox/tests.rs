@@ -2,6 +2,7 @@
 
 pub(crate) mod house;
 mod letters;
+mod publish;
 
 use self::house::{House, PASSWORD, inbox, inbox_of, message, options, secret, subjects};
 use super::{

@@ -31,7 +31,7 @@ mod session;
 
 pub use command::{DsnNotify, DsnReturn, RecipientPath};
 pub use dialog::AuthAnswer;
-pub use reply::{Reply, replies};
+pub use reply::{Answer, Reply, replies};
 pub use session::{Body, Ending, Event, Recipient, Session, Transaction, Waiting};
 
 /// What a listener is for.

@@ -6,9 +6,9 @@
 //! OpenPGP.
 //!
 //! What is checked after every step and every restart: names, subscriptions, UIDs, flags, keywords
-//! and octets are those that were acknowledged, or the opened view of what came encrypted; no UID ever stands for another message; UIDVALIDITY
-//! changes only when the directory was copied; mod-sequences never fall; nothing is reported as
-//! damage.
+//! and octets are those that were acknowledged, or the opened view of what came encrypted; no UID
+//! ever stands for another message; UIDVALIDITY changes only when the directory was copied;
+//! mod-sequences never fall; nothing is reported as damage.
 //!
 //! `SEED=n cargo test --test sim` replays one seed; `SEEDS=n` runs as many.
 

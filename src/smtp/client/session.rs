@@ -22,7 +22,7 @@ pub struct Options {
     pub security: Security,
     /// Who to log in as. The session then has to be protected, and the driver must have verified
     /// the server's name.
-    pub credential: Option<Credential>,
+    pub credential: Option<Arc<Credential>>,
 }
 
 /// Whether STARTTLS is used.
