@@ -8,8 +8,7 @@
 use super::parse::Reader;
 use super::values::{
     Delimiter, DmarcAction, DomainName, FieldName, FilePath, LogAddresses, LogDestination,
-    LogLevel, Port,
-    Setting, Size,
+    LogLevel, Port, Setting, Size,
 };
 use crate::plan::{Policy, Rule};
 use crate::relay::Relayhost;
