@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod event;
 pub mod fetch;
 pub mod ids;
+pub mod kem;
 pub mod secret;
 pub mod zbase32;
 

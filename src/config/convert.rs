@@ -4,12 +4,15 @@
 use super::Config;
 use super::values::{LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
+use crate::base::secret::SecretBytes;
 use crate::mail::Address;
 use crate::mailbox::{self, imap};
-use crate::relay;
+use crate::relay::{self, transmit};
+use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
 use crate::web;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The mailbox role's options on a machine with `cores`.
 pub fn mailbox(config: &Config, cores: usize) -> mailbox::Options {
@@ -41,6 +44,32 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
         limits: smtp_limits(config),
+        submission: relay::SubmissionOptions::default(),
+    }
+}
+
+/// How mail goes out; with the relay's password where one was read.
+pub fn outgoing(config: &Config, password: Option<SecretBytes>) -> transmit::Options {
+    let outgoing = &config.outgoing;
+    let hello = outgoing.hello.as_ref().unwrap_or(&config.server.hostname);
+    let user = &outgoing.relayhost_user;
+    let credential = password
+        .filter(|_| !user.is_empty())
+        .map(|password| Arc::new(Credential { user: user.clone(), password }));
+    transmit::Options {
+        relayhost: outgoing.relayhost.clone(),
+        credential,
+        tls: outgoing.tls,
+        port: outgoing.port.0,
+        ipv6: outgoing.ipv6,
+        own_addresses: config.listen.smtp.clone(),
+        timeouts: transmit::Timeouts {
+            connect: outgoing.connect_timeout,
+            attempt: outgoing.attempt_timeout,
+            ..transmit::Timeouts::default()
+        },
+        reuse: transmit::Reuse { idle: outgoing.keep_connection, ..transmit::Reuse::default() },
+        ..transmit::Options::new(hello.0.clone())
     }
 }
 

@@ -32,6 +32,7 @@ pub fn review(config: &Config) -> Vec<Remark> {
     let mut remarks = listeners(config);
     remarks.extend(limits(config));
     remarks.extend(mail(config));
+    remarks.extend(outgoing(config));
     remarks.extend(keys(config));
     remarks.extend(web(config));
     remarks.extend(warnings(config));
@@ -111,6 +112,34 @@ fn mail(config: &Config) -> Vec<Remark> {
     remarks
 }
 
+fn outgoing(config: &Config) -> Vec<Remark> {
+    let outgoing = &config.outgoing;
+    let (user, password) = (&outgoing.relayhost_user, &outgoing.relayhost_password_file);
+    let mut remarks = Vec::new();
+    if !user.is_empty() && outgoing.relayhost.is_none() {
+        let text = "there is no outgoing.relayhost to log in at";
+        remarks.push(error("outgoing.relayhost_user", text));
+    }
+    if user.is_empty() != password.is_none() {
+        let text = "is needed together with the other of relayhost_user and \
+                    relayhost_password_file";
+        let key = match user.is_empty() {
+            true => "outgoing.relayhost_user",
+            false => "outgoing.relayhost_password_file",
+        };
+        remarks.push(error(key, text));
+    }
+    if outgoing.port.0 != 25 && outgoing.relayhost.is_none() {
+        let text = "other servers take mail at port 25; another one is for closed networks";
+        remarks.push(warning("outgoing.port", text));
+    }
+    // RFC 5321 §4.5.3.2.1 and following: five minutes for each reply.
+    if outgoing.attempt_timeout.as_secs() < 300 {
+        remarks.push(warning("outgoing.attempt_timeout", "below the 5 min of RFC 5321 §4.5.3.2"));
+    }
+    remarks
+}
+
 fn keys(config: &Config) -> Vec<Remark> {
     let data = &config.server.data_dir.0;
     let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", &path.0));
@@ -169,6 +198,7 @@ fn warnings(config: &Config) -> Vec<Remark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::values::FilePath;
     use crate::config::{parse, reference};
 
     fn sample() -> Config {
@@ -198,6 +228,33 @@ mod tests {
         let mut config = sample();
         config.listen.imap = config.listen.smtp.clone();
         assert_eq!(review(&config)[0].weight, Weight::Error);
+    }
+
+    #[test]
+    fn a_login_at_the_relay_needs_all_its_parts() {
+        let key = |host: &str, user: &str, file: &str| {
+            let mut config = sample();
+            let outgoing = &mut config.outgoing;
+            outgoing.relayhost = crate::relay::Relayhost::parse(host).ok();
+            outgoing.relayhost_user = user.into();
+            outgoing.relayhost_password_file =
+                Some(file).filter(|file| !file.is_empty()).map(|f| FilePath(f.into()));
+            review(&config).first().map(|remark| remark.key)
+        };
+        assert_eq!(key("[relay.example]", "me", "/etc/password"), None);
+        assert_eq!(key("[relay.example]", "", ""), None);
+        assert_eq!(key("", "me", "/etc/password"), Some("outgoing.relayhost_user"));
+        assert_eq!(key("[relay.example]", "", "/p"), Some("outgoing.relayhost_user"));
+        assert_eq!(key("[relay.example]", "me", ""), Some("outgoing.relayhost_password_file"));
+    }
+
+    #[test]
+    fn an_odd_port_is_for_closed_networks() {
+        let mut config = sample();
+        config.outgoing.port.0 = 2525;
+        assert_eq!(review(&config)[0].key, "outgoing.port");
+        config.outgoing.relayhost = crate::relay::Relayhost::parse("[relay.example]").ok();
+        assert_eq!(review(&config), []);
     }
 
     #[test]

@@ -7,8 +7,10 @@
 
 use super::parse::Reader;
 use super::values::{
-    Delimiter, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Setting, Size,
+    Delimiter, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Port, Setting, Size,
 };
+use crate::relay::Relayhost;
+use crate::relay::transmit::TlsPolicy;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -235,6 +237,36 @@ options! {
              three minutes.";
         message_timeout: Duration = Default(r#""1 h""#), Reload,
             "How long one message may take as a whole. It bounds senders that drip.";
+    }
+    outgoing: Outgoing "Mail to other servers." {
+        relayhost: Option<Relayhost> = Default(r#""""#), Reload,
+            "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that its \
+             MX records are not looked for. When empty, mail goes to the servers of each domain.";
+        relayhost_user: String = Default(r#""""#), Reload,
+            "Who to log in as at the relay, or nobody when empty. A login takes place only over \
+             TLS with a certificate that is valid for the relay's name.";
+        relayhost_password_file: Option<FilePath> = Default(r#""""#), Reload,
+            "A file with the password in its first line. Only the server's user should be able to \
+             read it.";
+        tls: TlsPolicy = Default(r#""may""#), Reload,
+            "Whether mail goes out by TLS: where it is offered and works, always, or always and \
+             with a valid certificate. What cannot be sent so waits and then comes back.";
+        port: Port = Default("25"), Reload,
+            "The port that is connected to where the relay names none; 465 means TLS from the \
+             first octet. Other servers listen on 25.";
+        hello: Option<DomainName> = Default(r#""""#), Reload,
+            "The name given with EHLO; server.hostname when empty. It should lead to the address \
+             from which this server connects.";
+        ipv6: bool = Default("true"), Reload,
+            "Whether servers are connected to by IPv6 too. Switch it off where IPv6 leads nowhere.";
+        connect_timeout: Duration = Default(r#""30 s""#), Reload,
+            "How long to wait until a connection stands. Then the next address is tried.";
+        attempt_timeout: Duration = Default(r#""20 min""#), Reload,
+            "How long one attempt may take over all servers of a domain, until one of them takes \
+             the message's octets. RFC 5321 §4.5.3.2 allows five minutes for each reply.";
+        keep_connection: Duration = Default(r#""4 s""#), Reload,
+            "How long a connection waits for the next message to the same server. It spares \
+             greeting and handshake.";
     }
     imap: Imap "How much IMAP sessions may use." {
         sessions: u32 = Default("5000"), Reload,

@@ -5,12 +5,15 @@
 
 use crate::base::crypto::Key;
 use crate::base::entropy::Entropy;
-use crate::base::secret::Secret;
+use crate::base::secret::{Secret, SecretBytes};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
+
+/// Octets of a password file; what is longer is something else.
+const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 
 /// Octets of a key file.
 const KEY_FILE_BYTES: u64 = 65;
@@ -28,6 +31,8 @@ pub enum FileError {
     Exposed(PathBuf),
     /// It is no key of 64 hex digits.
     NotAKey(PathBuf),
+    /// Its first line, which should be a password, is empty.
+    NoPassword(PathBuf),
 }
 
 impl std::fmt::Display for FileError {
@@ -43,6 +48,9 @@ impl std::fmt::Display for FileError {
             }
             FileError::NotAKey(path) => {
                 write!(f, "{}: is no key: 64 hex digits are expected", path.display())
+            }
+            FileError::NoPassword(path) => {
+                write!(f, "{}: the first line should be a password", path.display())
             }
         }
     }
@@ -76,6 +84,17 @@ pub fn read_key(path: &Path) -> Result<Key, FileError> {
     decode_hex(text.trim_ascii(), key.expose_mut())
         .map(|()| key)
         .ok_or_else(|| FileError::NotAKey(path.into()))
+}
+
+/// Reads a password: the first line of a file that only its owner can read.
+pub fn read_password(path: &Path) -> Result<SecretBytes, FileError> {
+    refuse_exposed(path)?;
+    let text = Zeroizing::new(read(path, PASSWORD_FILE_BYTES_MAX)?);
+    let line = text.split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(FileError::NoPassword(path.into()));
+    }
+    Ok(SecretBytes::copy_from(line))
 }
 
 /// Makes a key file that must not exist yet, durably, and returns the key.
@@ -190,6 +209,18 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(read_key(&path).is_ok(), good, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_of_a_private_file() {
+        let path = dir("password").join("p");
+        create_private(&path, b"open sesame\nsecond\n").unwrap();
+        assert_eq!(read_password(&path).unwrap().expose(), b"open sesame");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(read_password(&path), Err(FileError::Exposed(_))));
+        let empty = dir("password-empty").join("p");
+        create_private(&empty, b"\n").unwrap();
+        assert!(matches!(read_password(&empty), Err(FileError::NoPassword(_))));
     }
 
     #[test]

@@ -5,8 +5,11 @@
 
 pub mod clock;
 pub mod control;
+pub mod dial;
 pub mod disk;
+pub mod dns;
 pub mod entropy;
+pub mod fetch;
 pub mod files;
 pub mod index_sled;
 pub mod journal_thread;
@@ -14,6 +17,7 @@ pub mod listen;
 pub mod log;
 pub mod notify;
 pub mod process;
+pub mod roots;
 pub mod terminal;
 pub mod test_ca;
 pub mod tls;

@@ -176,13 +176,15 @@ impl UpgradeTls for Tls {
     fn accept(&self, stream: BoxStream) -> BoxFuture<'_, io::Result<TlsStream>> {
         Box::pin(async move {
             let stream = self.acceptor.accept(stream).await?;
-            let facts = facts(stream.get_ref().1);
+            let connection = stream.get_ref().1;
+            let facts = facts(connection, connection.server_name());
             Ok(TlsStream { stream: Box::new(stream), facts })
         })
     }
 }
 
-fn facts(connection: &rustls::ServerConnection) -> TlsFacts {
+/// What a handshake of either side agreed on.
+pub(super) fn facts(connection: &rustls::CommonState, server_name: Option<&str>) -> TlsFacts {
     use rustls::ProtocolVersion;
     TlsFacts {
         version: match connection.protocol_version() {
@@ -193,7 +195,7 @@ fn facts(connection: &rustls::ServerConnection) -> TlsFacts {
         cipher: connection
             .negotiated_cipher_suite()
             .map_or("unknown", |suite| registered_name(suite.suite())),
-        server_name: connection.server_name().map(str::to_owned),
+        server_name: server_name.map(str::to_owned),
     }
 }
 
@@ -208,8 +210,9 @@ fn registered_name(suite: rustls::CipherSuite) -> &'static str {
     }
 }
 
-/// What is offered: the hybrid post-quantum group first, ephemeral groups only, AEAD only.
-fn offered() -> CryptoProvider {
+/// What is offered, by either side: the hybrid post-quantum group first, ephemeral groups only,
+/// AEAD only.
+pub(super) fn offered() -> CryptoProvider {
     use provider::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
     CryptoProvider {
         kx_groups: vec![X25519MLKEM768, X25519, SECP256R1, SECP384R1],

@@ -37,6 +37,13 @@ impl Fingerprint {
         }
     }
 
+    pub(super) fn to_library(self) -> openpgp::Fingerprint {
+        match self {
+            Fingerprint::V4(bytes) => openpgp::Fingerprint::V4(bytes),
+            Fingerprint::V6(bytes) => openpgp::Fingerprint::V6(bytes),
+        }
+    }
+
     pub(super) fn of(theirs: &openpgp::Fingerprint) -> Option<Fingerprint> {
         match theirs {
             openpgp::Fingerprint::V4(bytes) => Some(Fingerprint::V4(*bytes)),

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
+mod submit;
+
 use crate::base::BoxFuture;
 use crate::base::budget::ByteBudget;
 use crate::base::clock::{ManualClock, UnixTime};
@@ -26,6 +28,8 @@ use crate::smtp::BareNewlines;
 struct Mailbox {
     stored: Mutex<Vec<Delivery>>,
     fails: Mutex<Option<DeliverError>>,
+    /// Is called when a message comes.
+    before: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl Deliver for Mailbox {
@@ -44,6 +48,9 @@ impl Deliver for Mailbox {
     }
 
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
+        if let Some(before) = &*self.before.lock().unwrap() {
+            before();
+        }
         Box::pin(async move {
             if let Some(error) = *self.fails.lock().unwrap() {
                 return Err(error);
@@ -109,6 +116,7 @@ impl LogSink for Names {
 }
 
 struct Site {
+    clock: Arc<ManualClock>,
     receiver: Arc<Receiver>,
     mailbox: Arc<Mailbox>,
     log: Arc<Names>,
@@ -129,23 +137,30 @@ fn options() -> Options {
         postmaster: Some("bob@ours.example".parse().unwrap()),
         recipient_delimiter: Some('+'),
         limits: Limits { message_bytes_max: 20_000, ..Limits::default() },
+        submission: SubmissionOptions::default(),
     }
 }
 
 fn site_with(options: Options) -> Site {
+    site_in(options, None)
+}
+
+fn site_in(options: Options, outbound: Option<Outbound>) -> Site {
+    let clock = Arc::new(ManualClock::new(UnixTime(880_127_706)));
     let (mailbox, log) = (Arc::new(Mailbox::default()), Arc::new(Names::default()));
     let budget = ByteBudget::new(1024 * 1024);
     let world = World {
         deliver: mailbox.clone(),
+        outbound,
         authenticate: Arc::new(Logins),
         tls: Some(Arc::new(Handshake)),
         message_budget: budget.clone(),
-        clock: Arc::new(ManualClock::new(UnixTime(880_127_706))),
+        clock: clock.clone(),
         entropy: Arc::new(SeededEntropy::new(7)),
         log: Log::new(log.clone()),
     };
     let receiver = Receiver::new(options, world);
-    Site { receiver, mailbox, log, drain: watch::Sender::new(false), budget }
+    Site { clock, receiver, mailbox, log, drain: watch::Sender::new(false), budget }
 }
 
 fn site() -> Site {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// How often old ticket keys are looked after; well within their half hour.
@@ -28,6 +29,9 @@ const CERTIFICATE_CARE: Duration = Duration::from_secs(60);
 
 /// Commands that may be carried out at once; more wait in the socket's backlog.
 const COMMANDS_MAX: usize = 16;
+
+/// How long a peer at the control socket may be silent: commands ask at once.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the log may take for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -153,7 +157,7 @@ async fn accept_command(socket: &ControlSocket) -> ControlPeer {
 
 /// Answers one command after the other until the peer hangs up.
 async fn converse(shared: Arc<Shared>, mut peer: ControlPeer) {
-    while let Ok(Some(line)) = peer.request().await {
+    while let Ok(Ok(Some(line))) = timeout(COMMAND_PATIENCE, peer.request()).await {
         let answer = match serde_json::from_slice(&line) {
             Ok(request) => answer(&shared, request).await,
             // The parser's words could quote the line, so they stay here.

@@ -249,6 +249,20 @@ fn numbers_are_never_given_twice() {
 }
 
 #[test]
+fn a_damaged_memory_of_numbers_is_named_and_none_is_given_again() {
+    let (disk, keys) = (MemoryDisk::new(), server_keys());
+    let load = || Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
+    let mut accounts = load();
+    let taken: Vec<AccountNumber> = (0..12).map(|_| accounts.take_number().unwrap()).collect();
+    // "12 …" becomes "02 …": still a number.
+    disk.flip("accounts/last-number", 0, 1);
+    let mut accounts = load();
+    assert_eq!(accounts.bad_files().len(), 1);
+    assert!(accounts.take_number().unwrap() > *taken.last().unwrap());
+    assert!(load().bad_files().is_empty(), "it was written anew");
+}
+
+#[test]
 fn a_damaged_file_is_named_and_the_others_are_served() {
     let (disk, keys) = (MemoryDisk::new(), server_keys());
     let load = || Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
