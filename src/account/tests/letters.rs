@@ -96,18 +96,16 @@ fn what_is_not_proved_or_says_another_sender_stays_as_it_came() {
         (letter(ENTITY, None).replace("From: bob@", "From: eve@example.net, bob@"), proved()),
         (letter("Content-Type: text/plain\r\n\r\na\0b", None), proved()),
         (letter(ENTITY, None).replace("multipart/encrypted", "multipart/mixed"), proved()),
-        (letter(ENTITY, None).replace("\r\n\r\nw", "\r\n\r\nx"), proved()),
+        (flip(&letter(ENTITY, None)), proved()),
         (ENTITY.to_owned(), proved()),
     ];
     for (text, sender) in &mails {
-        let text = if text.contains("\r\n\r\nx") { flip(text) } else { text.clone() };
-        rig.deliver_letter(&text, sender.clone());
+        rig.deliver_letter(text, sender.clone());
     }
     let folded = rig.fold();
     assert_eq!((folded.messages, folded.opened), (mails.len() as u32, 0));
     for (shown, (text, _)) in rig.bodies("INBOX").iter().zip(&mails) {
-        assert_eq!(shown.len(), text.len());
-        assert!(!shown.contains("Postseal-Opened") && shown.contains("From:"));
+        assert_eq!(shown, text);
     }
     rig.settle();
     rig.reload();
@@ -115,7 +113,7 @@ fn what_is_not_proved_or_says_another_sender_stays_as_it_came() {
 
 /// One digit of the armor is another.
 fn flip(text: &str) -> String {
-    let at = text.find("-----BEGIN").unwrap() + 400;
+    let at = text.find("-----BEGIN").unwrap() + 250;
     let digit = if &text[at..=at] == "A" { "B" } else { "A" };
     format!("{}{digit}{}", &text[..at], &text[at + 1..])
 }
