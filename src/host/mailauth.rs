@@ -27,7 +27,10 @@ use mail_auth::{
     AuthenticatedMessage, DkimOutput, DmarcOutput, DnsError, Error, MessageAuthenticator,
     Parameters, SpfOutput,
 };
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use written::Written;
@@ -184,7 +187,20 @@ impl CheckSender for SenderCheck {
         message: &'a [u8],
         time_max: Duration,
     ) -> BoxFuture<'a, Verdicts> {
-        Box::pin(self.verdicts(envelope, message, Instant::now() + time_max))
+        let verdicts = self.verdicts(envelope, message, Instant::now() + time_max);
+        Box::pin(Guarded(Box::pin(verdicts)))
+    }
+}
+
+/// Whatever a library does with a stranger's octets, the message is taken: a panic is no verdict.
+struct Guarded<'a>(BoxFuture<'a, Verdicts>);
+
+impl Future for Guarded<'_> {
+    type Output = Verdicts;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdicts> {
+        let poll = AssertUnwindSafe(|| self.0.as_mut().poll(context));
+        std::panic::catch_unwind(poll).unwrap_or_else(|_| Poll::Ready(Verdicts::default()))
     }
 }
 
