@@ -20,6 +20,7 @@ PACKAGES = ["python3-dkim", "python3-nacl", "python3-cffi-backend", "python3-aut
 WHERE = os.path.join(PEERS, "python3-dkim")
 LIBRARY = os.path.join(WHERE, "usr/lib/python3/dist-packages")
 
+built = []
 scratch = tempfile.TemporaryDirectory(prefix="postseal-dkim-")
 at_end(scratch.cleanup)
 
@@ -50,9 +51,12 @@ def dkimpy():
 
 
 def ours(*arguments, octets):
-    """Runs the example `signatures`."""
-    subprocess.run(["cargo", "build", "--quiet", "--example", "signatures"], cwd=ROOT, check=True)
+    """Runs the example `signatures`, which is built at the first call."""
     tool = os.path.join(ROOT, "target", "debug", "examples", "signatures")
+    if not built:
+        subprocess.run(["cargo", "build", "--quiet", "--example", "signatures"], cwd=ROOT,
+                       check=True)
+        built.append(tool)
     done = subprocess.run([tool, *arguments], input=octets, capture_output=True, timeout=60)
     if done.returncode != 0:
         raise AssertionError(done.stderr.decode(errors="replace"))
