@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod ids;
 pub mod kem;
 pub mod secret;
+pub mod zbase32;
 
 use std::future::Future;
 use std::pin::Pin;

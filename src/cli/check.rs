@@ -53,6 +53,11 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     } else if let Err(problem) = files::refuse_exposed(&config.tls.key.0) {
         error("tls.key", problem.to_string());
     }
+    if config.web.certificate.is_some()
+        && let Err(problem) = check_web_pair(config)
+    {
+        error("web", problem.to_string());
+    }
     if let Some(problem) = key_problem(&config.keys.journal.0, made_at_start(config)) {
         error("keys.journal", problem);
     }
@@ -70,7 +75,32 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     {
         error("keys.pepper", problem);
     }
+    remarks.extend(key_hosts(config));
     remarks
+}
+
+/// Who looks for a user's key asks `openpgpkey.DOMAIN`, and the domain itself only if that name has
+/// no address (draft-koch-openpgp-webkey-service-22 §3.1). The certificate must be for one of them.
+fn key_hosts(config: &Config) -> Option<Remark> {
+    let (certificate, _) = convert::web_certificate(config);
+    let key = if config.web.certificate.is_some() { "web.certificate" } else { "tls.certificate" };
+    let domains = config.mail.domains.iter().filter(|_| !config.listen.https.is_empty());
+    let names: Vec<String> = domains.map(|domain| format!("openpgpkey.{}", domain.0)).collect();
+    let missing = tls::names_missing(certificate, &names).ok()?;
+    let first = missing.first()?;
+    let text = format!(
+        "is not for {}: programs that look there for your users' keys will not find them. Get a \
+         certificate with these names, or see to it that {first} has no address and the \
+         certificate is for the domain itself",
+        missing.join(", ")
+    );
+    Some(Remark { weight: Weight::Warning, key, text })
+}
+
+fn check_web_pair(config: &Config) -> Result<(), String> {
+    let (certificate, key) = convert::web_certificate(config);
+    tls::check_pair(certificate, key).map_err(|error| error.to_string())?;
+    files::refuse_exposed(key).map_err(|error| error.to_string())
 }
 
 /// The journal key is made at the first start, and only then.

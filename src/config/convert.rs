@@ -4,12 +4,16 @@
 use super::Config;
 use super::values::{DmarcAction, LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
+use crate::base::secret::SecretBytes;
 use crate::mail::Address;
 use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
-use crate::relay;
+use crate::relay::{self, transmit};
+use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
+use crate::web;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The mailbox role's options on a machine with `cores`.
 pub fn mailbox(config: &Config, cores: usize) -> mailbox::Options {
@@ -45,6 +49,32 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
             junk: config.incoming.dmarc == DmarcAction::Junk,
         },
         limits: smtp_limits(config),
+        submission: relay::SubmissionOptions::default(),
+    }
+}
+
+/// How mail goes out; with the relay's password where one was read.
+pub fn outgoing(config: &Config, password: Option<SecretBytes>) -> transmit::Options {
+    let outgoing = &config.outgoing;
+    let hello = outgoing.hello.as_ref().unwrap_or(&config.server.hostname);
+    let user = &outgoing.relayhost_user;
+    let credential = password
+        .filter(|_| !user.is_empty())
+        .map(|password| Arc::new(Credential { user: user.clone(), password }));
+    transmit::Options {
+        relayhost: outgoing.relayhost.clone(),
+        credential,
+        tls: outgoing.tls,
+        port: outgoing.port.0,
+        ipv6: outgoing.ipv6,
+        own_addresses: config.listen.smtp.clone(),
+        timeouts: transmit::Timeouts {
+            connect: outgoing.connect_timeout,
+            attempt: outgoing.attempt_timeout,
+            ..transmit::Timeouts::default()
+        },
+        reuse: transmit::Reuse { idle: outgoing.keep_connection, ..transmit::Reuse::default() },
+        ..transmit::Options::new(hello.0.clone())
     }
 }
 
@@ -55,6 +85,24 @@ pub fn imap(config: &Config) -> imap::Options {
         autologout: config.imap.idle_timeout,
         login_timeout: config.imap.login_timeout,
         ..imap::Options::default()
+    }
+}
+
+/// What HTTPS connections may do.
+pub fn web(config: &Config) -> web::Options {
+    web::Options {
+        domains: domains(config),
+        request_timeout: config.web.request_timeout,
+        connection_timeout: config.web.connection_timeout,
+        ..web::Options::default()
+    }
+}
+
+/// Certificate and key for HTTPS: its own, or those of the mail protocols.
+pub fn web_certificate(config: &Config) -> (&Path, &Path) {
+    match (&config.web.certificate, &config.web.key) {
+        (Some(certificate), Some(key)) => (&certificate.0, &key.0),
+        _ => (&config.tls.certificate.0, &config.tls.key.0),
     }
 }
 

@@ -33,8 +33,10 @@ pub fn review(config: &Config) -> Vec<Remark> {
     let mut remarks = listeners(config);
     remarks.extend(limits(config));
     remarks.extend(mail(config));
+    remarks.extend(outgoing(config));
     remarks.extend(keys(config));
     remarks.extend(dkim(config));
+    remarks.extend(web(config));
     remarks.extend(warnings(config));
     remarks.sort_by_key(|remark| remark.weight != Weight::Error);
     remarks
@@ -56,6 +58,7 @@ fn listeners(config: &Config) -> Vec<Remark> {
         ("listen.submissions", &listen.submissions),
         ("listen.imap", &listen.imap),
         ("listen.imaps", &listen.imaps),
+        ("listen.https", &listen.https),
     ];
     let mut seen = BTreeMap::new();
     let mut remarks = Vec::new();
@@ -111,6 +114,34 @@ fn mail(config: &Config) -> Vec<Remark> {
     remarks
 }
 
+fn outgoing(config: &Config) -> Vec<Remark> {
+    let outgoing = &config.outgoing;
+    let (user, password) = (&outgoing.relayhost_user, &outgoing.relayhost_password_file);
+    let mut remarks = Vec::new();
+    if !user.is_empty() && outgoing.relayhost.is_none() {
+        let text = "there is no outgoing.relayhost to log in at";
+        remarks.push(error("outgoing.relayhost_user", text));
+    }
+    if user.is_empty() != password.is_none() {
+        let text = "is needed together with the other of relayhost_user and \
+                    relayhost_password_file";
+        let key = match user.is_empty() {
+            true => "outgoing.relayhost_user",
+            false => "outgoing.relayhost_password_file",
+        };
+        remarks.push(error(key, text));
+    }
+    if outgoing.port.0 != 25 && outgoing.relayhost.is_none() {
+        let text = "other servers take mail at port 25; another one is for closed networks";
+        remarks.push(warning("outgoing.port", text));
+    }
+    // RFC 5321 §4.5.3.2.1 and following: five minutes for each reply.
+    if outgoing.attempt_timeout.as_secs() < 300 {
+        remarks.push(warning("outgoing.attempt_timeout", "below the 5 min of RFC 5321 §4.5.3.2"));
+    }
+    remarks
+}
+
 fn keys(config: &Config) -> Vec<Remark> {
     let data = &config.server.data_dir.0;
     let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", path.0.as_path()));
@@ -137,6 +168,14 @@ fn dkim(config: &Config) -> Option<Remark> {
     let valid = config.dkim.selector.split('.').all(label);
     let text = "is no selector: lower-case letters, digits and hyphens, parted by dots";
     (!valid).then(|| error("dkim.selector", text))
+}
+
+fn web(config: &Config) -> Option<Remark> {
+    match (&config.web.certificate, &config.web.key) {
+        (Some(_), None) => Some(error("web.key", "is not set, and web.certificate is")),
+        (None, Some(_)) => Some(error("web.certificate", "is not set, and web.key is")),
+        _ => None,
+    }
 }
 
 /// By the text of the paths, `..` and `.` taken out; links are not followed.
@@ -175,6 +214,7 @@ fn warnings(config: &Config) -> Vec<Remark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::values::FilePath;
     use crate::config::{parse, reference};
 
     fn sample() -> Config {
@@ -213,6 +253,33 @@ mod tests {
         let mut config = sample();
         config.listen.imap = config.listen.smtp.clone();
         assert_eq!(review(&config)[0].weight, Weight::Error);
+    }
+
+    #[test]
+    fn a_login_at_the_relay_needs_all_its_parts() {
+        let key = |host: &str, user: &str, file: &str| {
+            let mut config = sample();
+            let outgoing = &mut config.outgoing;
+            outgoing.relayhost = crate::relay::Relayhost::parse(host).ok();
+            outgoing.relayhost_user = user.into();
+            outgoing.relayhost_password_file =
+                Some(file).filter(|file| !file.is_empty()).map(|f| FilePath(f.into()));
+            review(&config).first().map(|remark| remark.key)
+        };
+        assert_eq!(key("[relay.example]", "me", "/etc/password"), None);
+        assert_eq!(key("[relay.example]", "", ""), None);
+        assert_eq!(key("", "me", "/etc/password"), Some("outgoing.relayhost_user"));
+        assert_eq!(key("[relay.example]", "", "/p"), Some("outgoing.relayhost_user"));
+        assert_eq!(key("[relay.example]", "me", ""), Some("outgoing.relayhost_password_file"));
+    }
+
+    #[test]
+    fn an_odd_port_is_for_closed_networks() {
+        let mut config = sample();
+        config.outgoing.port.0 = 2525;
+        assert_eq!(review(&config)[0].key, "outgoing.port");
+        config.outgoing.relayhost = crate::relay::Relayhost::parse("[relay.example]").ok();
+        assert_eq!(review(&config), []);
     }
 
     #[test]

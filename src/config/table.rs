@@ -7,9 +7,11 @@
 
 use super::parse::Reader;
 use super::values::{
-    Delimiter, DmarcAction, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Setting,
-    Size,
+    Delimiter, DmarcAction, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Port,
+    Setting, Size,
 };
+use crate::relay::Relayhost;
+use crate::relay::transmit::TlsPolicy;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -195,6 +197,10 @@ options! {
             "Mail programs with STARTTLS (RFC 3501). No login is possible before TLS.";
         imaps: Vec<SocketAddr> = Default(r#"["0.0.0.0:993", "[::]:993"]"#), Restart,
             "Mail programs with TLS from the first octet (RFC 8314 §3.2). Preferred over STARTTLS.";
+        https: Vec<SocketAddr> = Default(r#"["0.0.0.0:443", "[::]:443"]"#), Restart,
+            "The users' public keys, for whoever wants to write to them sealed (Web Key \
+             Directory). Where another server has the port, let it pass \
+             `/.well-known/openpgpkey/` on, or set this to [].";
     }
     tls: Tls "The certificate. TLS 1.3, and TLS 1.2 with ephemeral keys, are offered, nothing \
         older." {
@@ -255,6 +261,36 @@ options! {
             "A PKCS#8 PEM file with an RSA key of 2048 bits or more; empty means no such \
              signature. Each signature costs as much as sealing four mails.";
     }
+    outgoing: Outgoing "Mail to other servers." {
+        relayhost: Option<Relayhost> = Default(r#""""#), Reload,
+            "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that its \
+             MX records are not looked for. When empty, mail goes to the servers of each domain.";
+        relayhost_user: String = Default(r#""""#), Reload,
+            "Who to log in as at the relay, or nobody when empty. A login takes place only over \
+             TLS with a certificate that is valid for the relay's name.";
+        relayhost_password_file: Option<FilePath> = Default(r#""""#), Reload,
+            "A file with the password in its first line. Only the server's user should be able to \
+             read it.";
+        tls: TlsPolicy = Default(r#""may""#), Reload,
+            "Whether mail goes out by TLS: where it is offered and works, always, or always and \
+             with a valid certificate. What cannot be sent so waits and then comes back.";
+        port: Port = Default("25"), Reload,
+            "The port that is connected to where the relay names none; 465 means TLS from the \
+             first octet. Other servers listen on 25.";
+        hello: Option<DomainName> = Default(r#""""#), Reload,
+            "The name given with EHLO; server.hostname when empty. It should lead to the address \
+             from which this server connects.";
+        ipv6: bool = Default("true"), Reload,
+            "Whether servers are connected to by IPv6 too. Switch it off where IPv6 leads nowhere.";
+        connect_timeout: Duration = Default(r#""30 s""#), Reload,
+            "How long to wait until a connection stands. Then the next address is tried.";
+        attempt_timeout: Duration = Default(r#""20 min""#), Reload,
+            "How long one attempt may take over all servers of a domain, until one of them takes \
+             the message's octets. RFC 5321 §4.5.3.2 allows five minutes for each reply.";
+        keep_connection: Duration = Default(r#""4 s""#), Reload,
+            "How long a connection waits for the next message to the same server. It spares \
+             greeting and handshake.";
+    }
     imap: Imap "How much IMAP sessions may use." {
         sessions: u32 = Default("5000"), Reload,
             "Sessions at once on each of the two kinds of IMAP listener. More are turned away \
@@ -270,6 +306,25 @@ options! {
         body_cache: Size = Default(r#""64 MiB""#), Restart,
             "Octets of opened messages that one session keeps, so that a large one that is \
              fetched in pieces is opened once. At least one message is always kept.";
+    }
+    web: WebSection "How the users' public keys are given out on listen.https." {
+        certificate: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with a certificate for HTTPS alone, its chain behind it; when empty, \
+             tls.certificate is served. Its names should be openpgpkey.DOMAIN for each of \
+             mail.domains.";
+        key: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with the private key of web.certificate. Both are set or neither.";
+        sessions: u32 = Default("500"), Reload,
+            "Connections at once. More are closed.";
+        sessions_per_network: u32 = Default("50"), Reload,
+            "Connections at once from one network, a /24 of IPv4 or a /48 of IPv6. Programs ask \
+             for a key and go.";
+        request_timeout: Duration = Default(r#""10 s""#), Reload,
+            "How long a client may take to say what it wants, the wait for its next question \
+             included. It bounds clients that drip.";
+        connection_timeout: Duration = Default(r#""60 s""#), Reload,
+            "How long a connection may live, whatever is done on it. A hundred questions are \
+             answered on one.";
     }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {

@@ -4,6 +4,8 @@
 //! Sizes and times carry their unit in the text (`"50 MiB"`, `"5 min"`), so that no reader has to
 //! guess it. Relative paths are taken from the directory of the configuration file.
 
+use crate::relay::Relayhost;
+use crate::relay::transmit::TlsPolicy;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,6 +124,62 @@ fn domain(text: &str) -> Option<DomainName> {
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     (ascii.len() <= 253 && ascii.split('.').all(label)).then_some(DomainName(ascii))
+}
+
+/// A domain name that may be left empty.
+impl Setting for Option<DomainName> {
+    const KIND: &'static str = "domain name, or \"\" for none";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("") => Ok(None),
+            _ => DomainName::read(value, base).map(Some),
+        }
+    }
+}
+
+/// A relay that may be left empty.
+impl Setting for Option<Relayhost> {
+    const KIND: &'static str = "host, host:port, [host], [host]:port, or \"\" for none";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("") => Ok(None),
+            Some(text) => match Relayhost::parse(text) {
+                Ok(relayhost) => Ok(Some(relayhost)),
+                Err(_) => Err(expected(Self::KIND, "\"[relay.example.net]:587\"")),
+            },
+            None => Err(expected(Self::KIND, "\"[relay.example.net]:587\"")),
+        }
+    }
+}
+
+/// A port of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(pub u16);
+
+impl Setting for Port {
+    const KIND: &'static str = "port";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        let port = value.as_integer().and_then(|number| u16::try_from(number).ok());
+        port.filter(|port| *port > 0)
+            .map(Port)
+            .ok_or_else(|| expected("number from 1 to 65535", "25"))
+    }
+}
+
+impl Setting for TlsPolicy {
+    const KIND: &'static str = "one of \"may\", \"encrypt\", \"verify\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("may") => Ok(TlsPolicy::May),
+            Some("encrypt") => Ok(TlsPolicy::Encrypt),
+            Some("verify") => Ok(TlsPolicy::Verify),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
 }
 
 /// A text, possibly empty.

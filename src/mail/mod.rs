@@ -15,11 +15,14 @@ pub mod address;
 mod addrlist;
 pub mod analyse;
 pub mod date;
+pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod limits;
 mod mime;
 pub mod structure;
+pub mod submission;
+pub mod wire;
 mod words;
 
 pub use address::{Address, AddressError};

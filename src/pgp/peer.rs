@@ -38,7 +38,7 @@ use openpgp::types::{HashAlgorithm, RevocationStatus, SymmetricAlgorithm};
 use openpgp::{Cert, KeyHandle, Packet};
 use sequoia_openpgp as openpgp;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -146,20 +146,6 @@ pub fn judge_cert(bytes: &[u8], address: &Address, now: UnixTime) -> Result<Peer
         }
     }
     best.map(|(_, cert)| cert).ok_or(reason)
-}
-
-/// The digest by which a Web Key Directory knows a local part: SHA-1 of it in ASCII lower case
-/// (draft-koch-openpgp-webkey-service §3.1). Nothing rests on its strength.
-pub fn wkd_digest(local: &str) -> [u8; 20] {
-    let mut digest = [0; 20];
-    let mut context = HashAlgorithm::SHA1
-        .context()
-        .expect("the library is built with SHA-1, for fingerprints")
-        .for_digest();
-    let written = context.write_all(local.to_ascii_lowercase().as_bytes());
-    let finished = context.digest(&mut digest);
-    assert!(written.is_ok() && finished.is_ok(), "hashing octets in memory does not fail");
-    digest
 }
 
 /// The octets without their armor, if they have one. A binary packet has its first bit set.

@@ -134,8 +134,8 @@ impl SealKey {
     }
 }
 
-/// Appends the SEIPDv2 packet to `message`, which holds the PKESK.
-fn encrypt(
+/// Appends the SEIPDv2 packet to `message`, which holds the PKESKs.
+pub(super) fn encrypt(
     message: Vec<u8>,
     session_key: &openpgp::crypto::SessionKey,
     literal: &[u8],

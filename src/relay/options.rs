@@ -14,6 +14,8 @@ use crate::seams::{Authenticate, BoxStream, Deliver, UpgradeTls};
 use crate::smtp::{self, BareNewlines};
 
 use super::aliases::Aliases;
+use super::outgoing::{Enqueue, Prepare};
+use super::quota::Rates;
 use super::verdicts::Incoming;
 
 /// What can change by a reload.
@@ -35,6 +37,30 @@ pub struct Options {
     pub incoming: Incoming,
     /// How much of everything.
     pub limits: Limits,
+    /// What holds for mail from users.
+    pub submission: SubmissionOptions,
+}
+
+/// What holds for mail from users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmissionOptions {
+    /// Names of header fields that are taken out.
+    pub strip: Vec<String>,
+    /// Whether Date is written in UTC, so that it does not tell where the writer is.
+    pub utc_date: bool,
+    /// How much one user may send.
+    pub rates: Rates,
+}
+
+impl Default for SubmissionOptions {
+    fn default() -> Self {
+        let strip = ["User-Agent", "X-Mailer", "X-Originating-IP"];
+        SubmissionOptions {
+            strip: strip.map(str::to_owned).into(),
+            utc_date: true,
+            rates: Rates::default(),
+        }
+    }
 }
 
 /// How much a session, a network and all together may use.
@@ -131,6 +157,9 @@ pub struct World {
     pub deliver: Arc<dyn Deliver>,
     /// Judges who sent mail that comes from other servers; `None` where nobody can.
     pub check_sender: Option<Arc<dyn CheckSender>>,
+    /// Sends what users write to others; `None` where nothing is sent: recipients elsewhere are
+    /// then refused.
+    pub outbound: Option<Outbound>,
     /// Judges credentials.
     pub authenticate: Arc<dyn Authenticate>,
     /// Shakes hands; `None` where no certificate is configured (then STARTTLS is not offered, and
@@ -144,6 +173,15 @@ pub struct World {
     pub entropy: Arc<dyn Entropy>,
     /// Where events go.
     pub log: Log,
+}
+
+/// The way out.
+#[derive(Clone)]
+pub struct Outbound {
+    /// Takes what goes out.
+    pub enqueue: Arc<dyn Enqueue>,
+    /// Says who would never be sent to.
+    pub prepare: Arc<dyn Prepare>,
 }
 
 /// A connection that was accepted.

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
+mod submit;
+
 use crate::base::BoxFuture;
 use crate::base::budget::ByteBudget;
 use crate::base::clock::{ManualClock, UnixTime};
@@ -27,6 +29,8 @@ use crate::smtp::BareNewlines;
 struct Mailbox {
     stored: Mutex<Vec<Delivery>>,
     fails: Mutex<Option<DeliverError>>,
+    /// Is called when a message comes.
+    before: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl Deliver for Mailbox {
@@ -45,6 +49,9 @@ impl Deliver for Mailbox {
     }
 
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
+        if let Some(before) = &*self.before.lock().unwrap() {
+            before();
+        }
         Box::pin(async move {
             if let Some(error) = *self.fails.lock().unwrap() {
                 return Err(error);
@@ -110,6 +117,7 @@ impl LogSink for Names {
 }
 
 struct Site {
+    clock: Arc<ManualClock>,
     receiver: Arc<Receiver>,
     mailbox: Arc<Mailbox>,
     log: Arc<Names>,
@@ -131,6 +139,7 @@ fn options() -> Options {
         recipient_delimiter: Some('+'),
         incoming: Incoming::default(),
         limits: Limits { message_bytes_max: 20_000, ..Limits::default() },
+        submission: SubmissionOptions::default(),
     }
 }
 
@@ -139,6 +148,7 @@ pub(super) fn world(check_sender: Option<Arc<dyn CheckSender>>) -> World {
     World {
         deliver: Arc::new(Mailbox::default()),
         check_sender,
+        outbound: None,
         authenticate: Arc::new(Logins),
         tls: Some(Arc::new(Handshake)),
         message_budget: ByteBudget::new(1024 * 1024),
@@ -149,12 +159,18 @@ pub(super) fn world(check_sender: Option<Arc<dyn CheckSender>>) -> World {
 }
 
 fn site_with(options: Options) -> Site {
+    site_in(options, None)
+}
+
+fn site_in(options: Options, outbound: Option<Outbound>) -> Site {
+    let clock = Arc::new(ManualClock::new(UnixTime(880_127_706)));
     let (mailbox, log) = (Arc::new(Mailbox::default()), Arc::new(Names::default()));
     let mut world = world(None);
     (world.deliver, world.log) = (mailbox.clone(), Log::new(log.clone()));
+    (world.clock, world.outbound) = (clock.clone(), outbound);
     let budget = world.message_budget.clone();
     let receiver = Receiver::new(options, world);
-    Site { receiver, mailbox, log, drain: watch::Sender::new(false), budget }
+    Site { clock, receiver, mailbox, log, drain: watch::Sender::new(false), budget }
 }
 
 fn site() -> Site {

@@ -29,6 +29,7 @@ use crate::host::tls::Tls;
 use crate::mailbox::Mailboxes;
 use crate::mailbox::imap::Imap;
 use crate::relay;
+use crate::web::Web;
 use admission::{Admission, SessionLimits};
 use std::io;
 use std::path::PathBuf;
@@ -61,9 +62,12 @@ struct Shared {
     log: Arc<JsonLog>,
     events: Log,
     tls: Tls,
+    /// HTTPS has its own certificate where one is configured, and its own session tickets always.
+    web_tls: Tls,
     mailboxes: Mailboxes,
     receiver: Arc<relay::Receiver>,
     imap: Arc<Imap>,
+    web: Arc<Web>,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }
@@ -84,6 +88,13 @@ impl Shared {
                     sessions_per_network_max: imap.sessions_per_network,
                 }
             }
+            Kind::Https => {
+                let web = &self.config().web;
+                SessionLimits {
+                    sessions_max: web.sessions,
+                    sessions_per_network_max: web.sessions_per_network,
+                }
+            }
         }
     }
 
@@ -91,6 +102,7 @@ impl Shared {
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
         self.imap.reload(convert::imap(config));
+        self.web.reload(convert::web(config));
     }
 }
 

@@ -10,7 +10,7 @@ use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
 use super::{Server, Shared, accept, commands, reload};
 use crate::host::control::{ControlPeer, ControlSocket};
-use crate::host::listen::Kind;
+use crate::host::listen::{KINDS, Kind};
 use crate::host::notify::{State, notify};
 use std::io;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ use zeroize::Zeroizing;
 
 /// How often old ticket keys are looked after; well within their half hour.
 const TICKET_CARE: Duration = Duration::from_secs(5 * 60);
+
+/// How often the certificates' files are looked at: who renews them need not tell us.
+const CERTIFICATE_CARE: Duration = Duration::from_secs(60);
 
 /// Commands that may be carried out at once; more wait in the socket's backlog.
 const COMMANDS_MAX: usize = 16;
@@ -60,6 +63,7 @@ impl Server {
 
     async fn until_stopped(&mut self, told: &mut mpsc::Receiver<Told>) {
         let mut care = tokio::time::interval(TICKET_CARE);
+        let mut certificates = tokio::time::interval(CERTIFICATE_CARE);
         let mut commands = JoinSet::new();
         loop {
             tokio::select! {
@@ -77,7 +81,11 @@ impl Server {
                     self.shared.events.emit(&ServerEvent::StoreFailed);
                     return;
                 }
-                _ = care.tick() => self.shared.tls.forget_old_tickets(),
+                _ = care.tick() => {
+                    self.shared.tls.forget_old_tickets();
+                    self.shared.web_tls.forget_old_tickets();
+                }
+                _ = certificates.tick() => reload::renewed_certificates(&self.shared),
             }
         }
     }
@@ -174,12 +182,11 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
 }
 
 fn status(shared: &Shared) -> Answer {
-    let kinds = [Kind::Smtp, Kind::Submission, Kind::Submissions, Kind::Imap, Kind::Imaps];
     let sessions = |kind: Kind| (kind.word().into(), shared.admission.sessions(kind).into());
     Answer::Status {
         version: env!("CARGO_PKG_VERSION").into(),
         test: shared.config().server.test,
-        sessions: kinds.into_iter().map(sessions).collect(),
+        sessions: KINDS.into_iter().map(sessions).collect(),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::mailbox::{self, Mailboxes};
 use crate::relay;
 use crate::seams::UpgradeTls;
 use crate::vault::ServerKeys;
+use crate::web::{self, Web};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -97,6 +98,8 @@ impl Server {
         }
         let tls =
             Tls::load(&config.tls.certificate.0, &config.tls.key.0).map_err(StartError::Tls)?;
+        let (certificate, key) = convert::web_certificate(&config);
+        let web_tls = Tls::load_for_web(certificate, key).map_err(StartError::Tls)?;
         let (journal_key, pepper) = keys(&config, &*entropy)?;
         let store = Store::open(&config.server.data_dir.0, &journal_key, &entropy, &events)
             .await
@@ -122,11 +125,20 @@ impl Server {
                 log: events.clone(),
             },
         );
+        let web = Web::new(
+            convert::web(&config),
+            web::World {
+                publish: Arc::new(mailboxes.clone()),
+                tls: Arc::new(web_tls.clone()),
+                log: events.clone(),
+            },
+        );
         let receiver = relay::Receiver::new(
             convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
             relay::World {
                 deliver: Arc::new(mailboxes.clone()),
                 check_sender: check_sender(&config),
+                outbound: None,
                 authenticate: Arc::new(mailboxes.clone()),
                 tls: Some(tls_upgrade),
                 message_budget,
@@ -145,9 +157,11 @@ impl Server {
             log,
             events,
             tls,
+            web_tls,
             mailboxes,
             receiver,
             imap,
+            web,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
@@ -198,12 +212,13 @@ fn keys(config: &Config, entropy: &dyn Entropy) -> Result<(Key, Option<Key>), St
 /// with a warning as long as another of its list is bound.
 fn listeners(config: &Config, events: &Log) -> Result<Vec<Listener>, StartError> {
     let listen = &config.listen;
-    let kinds: [(Kind, &[SocketAddr]); 5] = [
+    let kinds: [(Kind, &[SocketAddr]); 6] = [
         (Kind::Smtp, &listen.smtp),
         (Kind::Submission, &listen.submission),
         (Kind::Submissions, &listen.submissions),
         (Kind::Imap, &listen.imap),
         (Kind::Imaps, &listen.imaps),
+        (Kind::Https, &listen.https),
     ];
     let mut all = Vec::new();
     for (kind, addresses) in kinds {

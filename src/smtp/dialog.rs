@@ -3,7 +3,7 @@
 use super::command::{Command, Mail, Rcpt, parse};
 use super::data::Unstuffer;
 use super::limits::AUTH_FAILURES_MAX;
-use super::reply::{Reply, replies};
+use super::reply::{Answer, Reply, replies};
 use super::session::{
     Ending, Event, Helo, Question, Receiving, Recipient, Session, State, Transaction,
 };
@@ -69,6 +69,22 @@ impl<R> Session<R> {
         }
     }
 
+    /// Answers [`Event::Sender`].
+    pub fn answer_sender(&mut self, answer: Result<(), Reply>) {
+        if !matches!(self.state, State::Asked(Question::Sender(_))) {
+            return;
+        }
+        let State::Asked(Question::Sender(mail)) =
+            std::mem::replace(&mut self.state, State::Command)
+        else {
+            return;
+        };
+        match answer {
+            Ok(()) => self.begin_transaction(*mail),
+            Err(reply) => self.refuse_command(reply),
+        }
+    }
+
     /// Answers [`Event::Recipient`].
     pub fn answer_recipient(&mut self, answer: Result<R, Reply>) {
         if !matches!(self.state, State::Asked(Question::Recipient { .. })) {
@@ -123,7 +139,7 @@ impl<R> Session<R> {
     }
 
     /// Answers [`Event::Received`]. `Ok` only if every copy is durable.
-    pub fn answer_message(&mut self, answer: Result<(), Reply>) {
+    pub fn answer_message(&mut self, answer: Result<(), Answer>) {
         if !matches!(self.state, State::Asked(Question::Stored)) {
             return;
         }
@@ -133,7 +149,10 @@ impl<R> Session<R> {
                 self.commands = 0;
                 self.say(replies::ACCEPTED);
             }
-            Err(reply) => self.refuse_command(reply),
+            Err(answer) => {
+                answer.write(&mut self.outbox);
+                self.count_refusal(answer.code());
+            }
         }
     }
 
@@ -156,8 +175,12 @@ impl<R> Session<R> {
     /// Says no, and ends the session if that was once too often.
     pub(super) fn refuse_command(&mut self, reply: Reply) {
         self.say(reply);
-        // A 4xx answer is not the client's mistake.
-        self.errors += u32::from(reply.code >= 500);
+        self.count_refusal(reply.code);
+    }
+
+    /// A 4xx answer is not the client's mistake.
+    fn count_refusal(&mut self, code: u16) {
+        self.errors += u32::from(code >= 500);
         if self.errors >= self.options.errors_max {
             self.end(replies::TOO_MANY_ERRORS, Ending::TooMuch);
         }
@@ -246,6 +269,14 @@ impl<R> Session<R> {
         if mail.declared_bytes.is_some_and(|bytes| bytes > self.options.message_bytes_max) {
             return self.refuse_command(replies::MESSAGE_TOO_LARGE);
         }
+        if self.options.kind.needs_auth() {
+            let event = Event::Sender(mail.from.clone());
+            return self.ask(Question::Sender(Box::new(mail)), event);
+        }
+        self.begin_transaction(mail);
+    }
+
+    fn begin_transaction(&mut self, mail: Mail) {
         self.transaction = Some(Transaction {
             from: mail.from,
             declared_bytes: mail.declared_bytes,

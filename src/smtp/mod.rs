@@ -1,4 +1,5 @@
-//! The SMTP server as a machine: bytes in, bytes and events out; no socket, no clock, no task.
+//! The SMTP server as a machine: bytes in, bytes and events out; no socket, no clock, no task. The
+//! client is in [`client`].
 //!
 //! A driver feeds a [`Session`] what it reads and sends what the session has to say. Where the
 //! session cannot decide by itself (is this recipient ours? is this password right? may the message
@@ -20,6 +21,7 @@
 //! SMTPUTF8 (RFC 6531) and CHUNKING (RFC 3030) are not announced; [`Body`] and [`Transaction`] have
 //! their places. Line lengths inside a message are not limited.
 
+pub mod client;
 mod command;
 mod data;
 mod dialog;
@@ -29,7 +31,7 @@ mod session;
 
 pub use command::{DsnNotify, DsnReturn, RecipientPath};
 pub use dialog::AuthAnswer;
-pub use reply::{Reply, replies};
+pub use reply::{Answer, Reply, replies};
 pub use session::{Body, Ending, Event, Recipient, Session, Transaction, Waiting};
 
 /// What a listener is for.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::command::{DsnNotify, DsnReturn, RecipientPath};
+use super::command::{DsnNotify, DsnReturn, Mail, RecipientPath};
 use super::data::Unstuffer;
 use super::limits::AUTH_LINE_BYTES_MAX;
 use super::reply::{Reply, replies};
@@ -55,6 +55,7 @@ pub(super) enum State<R> {
 pub(super) enum Question {
     Tls,
     Login,
+    Sender(Box<Mail>),
     Recipient { path: RecipientPath, notify: Option<DsnNotify>, original: Option<String> },
     Message,
     Stored,
@@ -137,6 +138,9 @@ pub enum Event<R> {
     },
     /// The line that answers a challenge, as sent (base64, or `*`). Answered as [`Event::Auth`].
     AuthLine(SecretBytes),
+    /// May the user who has logged in send under this reverse path (`None` is the null one)?
+    /// [`Session::answer_sender`]. Not asked of other servers.
+    Sender(Option<crate::mail::Address>),
     /// Is mail taken for this recipient? [`Session::answer_recipient`].
     Recipient(RecipientPath),
     /// May a message come, and what stands in front of it? [`Session::begin_message`] or

@@ -61,6 +61,13 @@ impl Wire {
                 self.session.challenge("UGFzc3dvcmQ6");
             }
             Event::AuthLine(line) => self.judge(line.expose()),
+            Event::Sender(from) => {
+                let local = from.as_ref().map(|from| from.local());
+                self.session.answer_sender(match local {
+                    Some("mallory") => Err(replies::NOT_YOUR_ADDRESS),
+                    _ => Ok(()),
+                });
+            }
             Event::Recipient(path) => {
                 let known = match path {
                     RecipientPath::Postmaster => Ok("postmaster".to_owned()),
@@ -82,8 +89,11 @@ impl Wire {
                 let from = done.from.map_or("<>".to_owned(), |from| from.to_string());
                 let to = done.recipients.into_iter().map(|r| r.tag).collect();
                 let content = done.message.strip_prefix(b"Trace: x\r\n").unwrap().to_vec();
-                let answer =
-                    if content.starts_with(b"Full") { Err(replies::NO_ROOM) } else { Ok(()) };
+                let answer = if content.starts_with(b"Full") {
+                    Err(replies::NO_ROOM.into())
+                } else {
+                    Ok(())
+                };
                 self.accepted.push((from, to, content));
                 self.session.answer_message(answer);
             }
@@ -743,6 +753,7 @@ fn a_message_that_was_abandoned_is_refused_at_its_end() {
 fn answers_to_what_was_not_asked_change_nothing() {
     let mut wire = Dialog::new(HELLO).whole(&options(ListenerKind::Mx));
     wire.session.answer_recipient(Ok("x".into()));
+    wire.session.answer_sender(Ok(()));
     wire.session.answer_login(AuthAnswer::Accepted("x".into()));
     wire.session.answer_message(Ok(()));
     wire.session.begin_message(Vec::new());

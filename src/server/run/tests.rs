@@ -43,7 +43,7 @@ impl Site {
              drain = \"1 d\"\n[keys]\njournal = \"keys/journal.key\"\n\
              [mail]\ndomains = [\"example.test\"]\n\
              [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = []\nsubmissions = []\n\
-             imap = [\"127.0.0.1:0\"]\nimaps = []\n\
+             imap = [\"127.0.0.1:0\"]\nimaps = []\nhttps = [\"127.0.0.1:0\"]\n\
              [tls]\ncertificate = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n\
              [log]\ndestination = \"log\"\n{more}"
         );
