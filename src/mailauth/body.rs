@@ -149,7 +149,8 @@ mod tests {
             let mut lines: Vec<String> = Vec::new();
             for line in body.split("\r\n") {
                 let words: Vec<_> = line.split([' ', '\t']).filter(|w| !w.is_empty()).collect();
-                let lead = if line.starts_with([' ', '\t']) && !words.is_empty() { " " } else { "" };
+                let indented = line.starts_with([' ', '\t']) && !words.is_empty();
+                let lead = if indented { " " } else { "" };
                 lines.push(format!("{lead}{}\r\n", words.join(" ")));
             }
             while lines.last().is_some_and(|line| line == "\r\n") {

@@ -14,6 +14,7 @@ use postseal::base::clock::Clock;
 use postseal::dns::Zone;
 use postseal::host::clock::SystemClock;
 use postseal::host::dkim_key::DkimKey;
+use postseal::host::dns::{HostResolver, Options};
 use postseal::host::mailauth::SenderCheck;
 use postseal::mailauth::{CheckSender, Envelope, KeyKind, Signer, SigningKey, write_results};
 use std::io::{Read, Write};
@@ -51,7 +52,14 @@ fn check(zone: &str, peer: &str, message: &[u8]) -> Vec<u8> {
     let envelope = Envelope { peer: peer.parse().unwrap(), helo: "x", from: None, hostname };
     let mut out = Vec::new();
     runtime.block_on(async {
-        let check = SenderCheck::by_system(Some(Arc::new(zone))).unwrap();
+        let resolver = HostResolver::new(Options {
+            servers: Vec::new(),
+            trust_anchor: None,
+            validate: false,
+            zone: Some(zone),
+            time_max: Duration::from_secs(5),
+        });
+        let check = SenderCheck::by(&resolver).unwrap();
         let verdicts = check.check(envelope, message, Duration::from_secs(5)).await;
         write_results(&mut out, hostname, &verdicts);
     });

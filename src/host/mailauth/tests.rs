@@ -5,8 +5,7 @@ use crate::base::clock::{ManualClock, UnixTime};
 use crate::host::dkim_key::DkimKey;
 use crate::mail::Address;
 use crate::mailauth::{ArcResult, KeyKind, Signer, SigningKey, key_record, only_author};
-use hickory_resolver::config::{NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::config::NameServerConfig;
 
 const FAR: &str = "198.51.100.7";
 
