@@ -12,6 +12,7 @@ use crate::base::event::Log;
 use crate::config::{Config, convert};
 use crate::host::clock::SystemClock;
 use crate::host::control::ControlSocket;
+use crate::host::dns::{self, HostResolver};
 use crate::host::entropy::SystemEntropy;
 use crate::host::files::{self, FileError};
 use crate::host::listen::{Kind, Listener};
@@ -30,6 +31,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Octets of an alias file: a hundred thousand aliases.
@@ -191,7 +193,14 @@ pub(super) fn log_destination(config: &Config) -> Destination {
 }
 
 fn check_sender(config: &Config) -> Option<Arc<dyn CheckSender>> {
-    let check = config.incoming.authenticate.then(|| SenderCheck::by_system(None))??;
+    let resolver = HostResolver::new(dns::Options {
+        servers: Vec::new(),
+        trust_anchor: None,
+        validate: false,
+        zone: None,
+        time_max: Duration::from_secs(5),
+    });
+    let check = config.incoming.authenticate.then(|| SenderCheck::by(&resolver))??;
     Some(Arc::new(check))
 }
 
