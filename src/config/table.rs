@@ -264,7 +264,8 @@ options! {
     outgoing: Outgoing "Mail to other servers." {
         relayhost: Option<Relayhost> = Default(r#""""#), Reload,
             "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that \
-             its MX records are not looked for. When empty, mail goes to the servers of each domain.";
+             its MX records are not looked for. When empty, mail goes to the servers of each \
+             domain.";
         relayhost_user: String = Default(r#""""#), Reload,
             "Who to log in as at the relay, or nobody when empty. A login takes place only over \
              TLS with a certificate that is valid for the relay's name.";
