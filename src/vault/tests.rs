@@ -879,6 +879,31 @@ fn the_vault_that_lies_sealed_holds_no_secret_of_a_slot() {
     }
 }
 
+/// Mail that was encrypted to an identity before it was replaced is opened as before.
+#[test]
+fn the_witness_opens_mail_to_the_identity_and_to_those_before_it() {
+    let mut world = world();
+    let letter = |world: &World| {
+        let cert = world.file.identity_cert();
+        let entity = b"Content-Type: text/plain\r\n\r\nhello\r\n";
+        pgp::mime::testing::mail("From: b@example.org\r\n", cert, None, entity, NOW)
+    };
+    let opens = |world: &World, message: &[u8]| {
+        let unlocked = world.open(PASSWORD).unlocked;
+        let structure = crate::mail::analyse(message).structure;
+        pgp::mime::open(message, &structure, unlocked.identity_keys(), None, NOW).is_ok()
+    };
+    let old = letter(&world);
+    assert!(opens(&world, &old));
+    let other = pgp::generate_identity(ADDRESS, NOW).unwrap();
+    let imported = pgp::import(other.secret.expose(), ADDRESS, None, NOW).unwrap();
+    let authority = world.authority();
+    world.file = authority.replace_identity(&world.file, imported, &world.entropy).unwrap();
+    assert!(opens(&world, &letter(&world)) && opens(&world, &old));
+    let stranger = world_with(server(9, None), AccountNumber(8));
+    assert!(!opens(&stranger, &old));
+}
+
 /// Figures, not checks: the runner's own time of each, as
 /// `cargo nextest run --release --run-ignored only vault::tests::figures`.
 mod figures {
