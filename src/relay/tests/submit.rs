@@ -105,7 +105,8 @@ async fn send(site: &Site, recipients: &[&str], content: &str, expected: &str) {
 }
 
 const CONTENT: &str = "From: Alice <alice@ours.example>\r\n\
-    Date: Fri, 21 Nov 1997 09:55:06 -0600\r\nMessage-ID: <1@laptop>\r\nUser-Agent: x\r\nBcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
+    Date: Fri, 21 Nov 1997 09:55:06 -0600\r\nMessage-ID: <1@laptop>\r\nUser-Agent: x\r\n\
+    Bcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
 
 const SENT: &str = "From: Alice <alice@ours.example>\r\nDate: Fri, 21 Nov 1997 15:55:06 +0000\r\n\
     Message-ID: <1@laptop>\r\nSubject: s\r\n\r\nhello\r\n";
