@@ -4,6 +4,7 @@
 //! Sizes and times carry their unit in the text (`"50 MiB"`, `"5 min"`), so that no reader has to
 //! guess it. Relative paths are taken from the directory of the configuration file.
 
+use crate::plan::{Policy, Rule};
 use crate::relay::Relayhost;
 use crate::relay::transmit::TlsPolicy;
 use std::net::SocketAddr;
@@ -281,6 +282,31 @@ impl Setting for Vec<DomainName> {
     }
 }
 
+impl Setting for Policy {
+    const KIND: &'static str = "one of \"prefer\", \"require\", \"hold\", \"plain\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value.as_str().and_then(Policy::parse).ok_or_else(|| format!("expected {}", Self::KIND))
+    }
+}
+
+impl Setting for Rule {
+    const KIND: &'static str = "rule";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        let text = value.as_str().ok_or_else(|| expected(Self::KIND, "\"example.org require\""))?;
+        Rule::parse(text)
+    }
+}
+
+impl Setting for Vec<Rule> {
+    const KIND: &'static str = "list of rules";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        list(value, base, "[\"example.org require\"]")
+    }
+}
+
 fn list<T: Setting>(value: &Value, base: &Path, example: &str) -> Result<Vec<T>, String> {
     let array = value.as_array().ok_or_else(|| expected("list", example))?;
     if array.len() > LIST_ENTRIES_MAX {
@@ -337,6 +363,27 @@ impl Setting for LogAddresses {
         match value.as_str() {
             Some("hashed") => Ok(LogAddresses::Hashed),
             Some("full") => Ok(LogAddresses::Full),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
+/// What is done with mail that fails DMARC under a policy of quarantine or reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DmarcAction {
+    /// It goes to the junk folder.
+    Junk,
+    /// It is only written in the header.
+    Mark,
+}
+
+impl Setting for DmarcAction {
+    const KIND: &'static str = "one of \"junk\", \"mark\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("junk") => Ok(DmarcAction::Junk),
+            Some("mark") => Ok(DmarcAction::Mark),
             _ => Err(format!("expected {}", Self::KIND)),
         }
     }
@@ -400,6 +447,21 @@ mod tests {
         assert_eq!(read::<FilePath>("\"/srv/x\"").unwrap().0, Path::new("/srv/x"));
         assert_eq!(read::<Option<FilePath>>("\"\"").unwrap(), None);
         assert!(read::<FilePath>("\"\"").is_err());
+    }
+
+    #[test]
+    fn rules_and_policies_are_exactly_the_documented_words() {
+        let rules =
+            read::<Vec<Rule>>("[\"example.org require\", \"from a@b.example hold\"]").unwrap();
+        assert_eq!(rules[1].to_string(), "from a@b.example hold");
+        let error = read::<Vec<Rule>>("[\"example.org require\", \"x@y plian\"]").unwrap_err();
+        assert!(error.starts_with("entry 2: plian"), "{error}");
+        for word in ["prefer", "require", "hold", "plain"] {
+            assert_eq!(read::<Policy>(&format!("\"{word}\"")).unwrap().as_str(), word);
+        }
+        for word in ["\"encrypt\"", "\"PLAIN\"", "\"\"", "true"] {
+            assert!(read::<Policy>(word).is_err(), "{word}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::base::entropy::SeededEntropy;
 use crate::base::event::{Event, Fields, Log, LogSink};
 use crate::base::ids::AccountNumber;
 use crate::mail::Address;
+use crate::mailauth::{CheckSender, DkimResult, DkimVerdict, Envelope, Verdicts};
 use crate::seams::{
     AuthRequest, AuthVerdict, Authenticate, BoxStream, Deliver, DeliverError, Delivery,
     RecipientVerdict, TlsFacts, TlsStream, UpgradeTls,
@@ -136,8 +137,24 @@ fn options() -> Options {
         local_domains: domains.into(),
         postmaster: Some("bob@ours.example".parse().unwrap()),
         recipient_delimiter: Some('+'),
+        incoming: Incoming::default(),
         limits: Limits { message_bytes_max: 20_000, ..Limits::default() },
         submission: SubmissionOptions::default(),
+    }
+}
+
+/// A world whose mailbox and log nobody looks at.
+pub(super) fn world(check_sender: Option<Arc<dyn CheckSender>>) -> World {
+    World {
+        deliver: Arc::new(Mailbox::default()),
+        outbound: None,
+        check_sender,
+        authenticate: Arc::new(Logins),
+        tls: Some(Arc::new(Handshake)),
+        message_budget: ByteBudget::new(1024 * 1024),
+        clock: Arc::new(ManualClock::new(UnixTime(880_127_706))),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        log: Log::silent(),
     }
 }
 
@@ -148,17 +165,10 @@ fn site_with(options: Options) -> Site {
 fn site_in(options: Options, outbound: Option<Outbound>) -> Site {
     let clock = Arc::new(ManualClock::new(UnixTime(880_127_706)));
     let (mailbox, log) = (Arc::new(Mailbox::default()), Arc::new(Names::default()));
-    let budget = ByteBudget::new(1024 * 1024);
-    let world = World {
-        deliver: mailbox.clone(),
-        outbound,
-        authenticate: Arc::new(Logins),
-        tls: Some(Arc::new(Handshake)),
-        message_budget: budget.clone(),
-        clock: clock.clone(),
-        entropy: Arc::new(SeededEntropy::new(7)),
-        log: Log::new(log.clone()),
-    };
+    let mut world = world(None);
+    (world.deliver, world.log) = (mailbox.clone(), Log::new(log.clone()));
+    (world.outbound, world.clock) = (outbound, clock.clone());
+    let budget = world.message_budget.clone();
     let receiver = Receiver::new(options, world);
     Site { clock, receiver, mailbox, log, drain: watch::Sender::new(false), budget }
 }
@@ -406,6 +416,44 @@ async fn users_submit_over_tls_to_local_recipients_only() {
     assert!(message.contains("Received: by mx.ours.example with ESMTPSA (TLSv1.3 TEST)\r\n"));
     assert!(!message.contains("10.1.2.3") && !message.contains("192.0.2.7"), "{message}");
     assert!(site.logged("smtp.login-refused") && site.logged("smtp.login-accepted"));
+}
+
+/// Says that everything was signed by b.example.
+struct Signed;
+
+impl CheckSender for Signed {
+    fn check<'a>(&'a self, _: Envelope<'a>, _: &'a [u8], _: Duration) -> BoxFuture<'a, Verdicts> {
+        let domain = "b.example".into();
+        let verdict = DkimVerdict { domain, ..DkimVerdict::unread(DkimResult::Pass) };
+        Box::pin(async { Verdicts { dkim: vec![verdict], ..Verdicts::default() } })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_of_other_servers_is_judged_and_mail_of_users_is_not() {
+    let (mailbox, mut world) = (Arc::new(Mailbox::default()), world(Some(Arc::new(Signed))));
+    world.deliver = mailbox.clone();
+    let site = Site { receiver: Receiver::new(options(), world), mailbox, ..site() };
+    let forged = "From: a@b.example\r\nAuthentication-Results: mx.ours.example; spf=pass\r\n\r\nx";
+    let mut client = site.connect().await;
+    client.begin(&["alice@ours.example"]).await;
+    client.message(forged, "250").await;
+
+    let mut client = site.connect_to(ListenerKind::Submissions);
+    client.send("HELLO\n").await;
+    assert!(client.line().await.starts_with("220 "));
+    client.ask("EHLO x", "250").await;
+    client.ask("AUTH PLAIN AGFsaWNlAHNlY3JldA==", "235").await;
+    client.begin(&["alice@ours.example"]).await;
+    client.message(forged, "250").await;
+
+    let stored = site.stored();
+    let text = |at: usize| String::from_utf8_lossy(&stored[at].message).into_owned();
+    let field = "Authentication-Results: mx.ours.example;\r\n\tdkim=pass header.d=b.example\r\n";
+    assert!(text(0).starts_with(&format!("{field}Return-Path: <a@b.example>\r\n")), "{}", text(0));
+    assert!(stored[0].sender.from_is_proved && !text(0).contains("spf=pass"));
+    assert!(text(1).starts_with("Return-Path: "), "{}", text(1));
+    assert!(!stored[1].sender.from_is_proved);
 }
 
 #[tokio::test(start_paused = true)]
