@@ -173,8 +173,8 @@ options! {
     }
     mail: Mail "Whose mail is accepted." {
         domains: Vec<DomainName> = Required(r#"["example.org"]"#), Restart,
-            "The domains whose addresses live here. Mail to any other domain is refused, for \
-             this server does not relay.";
+            "The domains whose addresses live here. Mail to any other domain is taken from users \
+             who have logged in, and from nobody else.";
         aliases: Option<FilePath> = Default(r#""""#), Reload,
             "A text file with lines `alias: address, address`; an alias without domain holds in \
              every domain. Each target must be an account here.";
@@ -189,11 +189,10 @@ options! {
         smtp: Vec<SocketAddr> = Default(r#"["0.0.0.0:25", "[::]:25"]"#), Restart,
             "Mail from other servers (RFC 5321). STARTTLS is offered, and no login.";
         submission: Vec<SocketAddr> = Default(r#"["0.0.0.0:587", "[::]:587"]"#), Restart,
-            "Mail from users with STARTTLS and login (RFC 6409). Only local recipients are \
-             accepted.";
+            "Mail from users with STARTTLS and login (RFC 6409). No login is possible before TLS.";
         submissions: Vec<SocketAddr> = Default(r#"["0.0.0.0:465", "[::]:465"]"#), Restart,
-            "Mail from users with TLS from the first octet and login (RFC 8314 §3.3). Only local \
-             recipients are accepted.";
+            "Mail from users with TLS from the first octet and login (RFC 8314 §3.3). \
+             Preferred over STARTTLS.";
         imap: Vec<SocketAddr> = Default(r#"["0.0.0.0:143", "[::]:143"]"#), Restart,
             "Mail programs with STARTTLS (RFC 3501). No login is possible before TLS.";
         imaps: Vec<SocketAddr> = Default(r#"["0.0.0.0:993", "[::]:993"]"#), Restart,
