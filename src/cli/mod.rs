@@ -5,10 +5,12 @@
 //! for success, 1 for failure, 2 for a command line that is not understood.
 
 mod account;
+mod asker;
 mod check;
 mod configuration;
 mod explain;
 mod fsck;
+mod key;
 mod quickstart;
 mod serve;
 mod version;
@@ -31,6 +33,7 @@ enum Command {
     Check(check::Arguments),
     Account(account::Arguments),
     Explain(explain::Arguments),
+    Key(key::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Account(arguments) => account::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };

@@ -15,6 +15,7 @@ pub mod address;
 mod addrlist;
 pub mod analyse;
 pub mod date;
+pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod limits;

@@ -1,6 +1,7 @@
 //! The role as a whole: from delivery to what a session sees, and who may see it.
 
 pub(crate) mod house;
+mod publish;
 
 use self::house::{House, PASSWORD, inbox, inbox_of, message, options, secret, subjects};
 use super::{

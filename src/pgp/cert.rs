@@ -150,7 +150,7 @@ fn generate(builder: CertBuilder, now: UnixTime) -> Result<CertPair, CertError> 
 }
 
 /// The transferable secret key, written once into a buffer of its exact size.
-fn secret_bytes(cert: &Cert) -> Result<SecretBytes, CertError> {
+pub(super) fn secret_bytes(cert: &Cert) -> Result<SecretBytes, CertError> {
     let tsk = cert.as_tsk();
     let mut secret = SecretBytes::zeroed(tsk.serialized_len());
     let mut place = &mut *secret.expose_mut();

@@ -16,15 +16,18 @@
 //! An alias leads to accounts here alone. On port 25 any server may name any sender.
 
 pub mod aliases;
+mod bounce;
 mod events;
 mod networks;
 mod options;
 pub mod outgoing;
 pub mod prepare;
+pub mod queue;
 mod quota;
 mod receive;
 mod recipients;
 pub mod route;
+pub mod runner;
 mod submit;
 mod trace;
 pub mod transmit;
@@ -33,6 +36,7 @@ pub use aliases::{AliasError, Aliases};
 pub use options::{
     Connection, Limits, Listener, ListenerKind, Options, Outbound, SubmissionOptions, World,
 };
+pub use queue::Queue;
 pub use quota::Rates;
 pub use receive::Receiver;
 pub use route::Relayhost;

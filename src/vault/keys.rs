@@ -8,7 +8,7 @@ use crate::base::crypto::{self, Argon2Cost, Key};
 use crate::base::entropy::Entropy;
 use crate::base::ids::AccountNumber;
 use crate::base::secret::SecretBytes;
-use crate::pgp::{self, Fingerprint, OpenError, OpenKey, SealKey, SessionKey};
+use crate::pgp::{self, Fingerprint, IdentityKeys, OpenError, OpenKey, SealKey, SessionKey};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -57,6 +57,7 @@ struct Keys {
     previous_index_key: Option<Key>,
     seal_key: SealKey,
     epochs: Vec<EpochKey>,
+    identity: IdentityKey,
     fast_key: Key,
     remembered: Mutex<Vec<Remembered>>,
     login_only_admitted: AtomicBool,
@@ -67,6 +68,12 @@ struct EpochKey {
     subkey: Fingerprint,
     secret: SecretBytes,
     open_key: OnceLock<OpenKey>,
+}
+
+/// The identity's secret; parsed when the first message that was encrypted to it is folded.
+struct IdentityKey {
+    secret: SecretBytes,
+    open_keys: OnceLock<IdentityKeys>,
 }
 
 /// A credential that was verified during this unlock. There is one entry a slot at most.
@@ -96,6 +103,10 @@ impl Unlocked {
             previous_index_key: vault.previous_index_key.as_ref().map(|boxed| boxed.0.clone()),
             seal_key: file.seal_key().map_err(|_| Tampered::StorageCert)?,
             epochs: epochs.collect(),
+            identity: IdentityKey {
+                secret: vault.identity.secret.clone(),
+                open_keys: OnceLock::new(),
+            },
             fast_key: Key::random(entropy),
             remembered: Mutex::new(Vec::new()),
             login_only_admitted: AtomicBool::new(false),
@@ -140,6 +151,13 @@ impl Unlocked {
         let subkey = pgp::recipient(prefix)?;
         let epoch = self.0.epochs.iter().find(|epoch| epoch.subkey == subkey);
         epoch.ok_or(OpenError::OtherKey)?.open_key()?.session_key(prefix)
+    }
+
+    /// The keys of the account's identity, for the fold: they open session keys of mail that was
+    /// encrypted to it, and do nothing else.
+    pub fn identity_keys(&self) -> &IdentityKeys {
+        let identity = &self.0.identity;
+        identity.open_keys.get_or_init(|| IdentityKeys::from_secrets([&identity.secret]))
     }
 
     /// Remembers a credential that was just verified, for [`Unlocked::knows`]. What is kept is its

@@ -33,6 +33,7 @@
 mod authority;
 mod credential;
 mod file;
+mod identity;
 mod kdf_queue;
 mod keys;
 mod login;

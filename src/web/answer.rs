@@ -80,6 +80,29 @@ fn route<'a>(domains: &'a [String], question: &Question<'a>) -> Result<Target<'a
     }
 }
 
+/// Where programs look for the key with this name in `domain`: the advanced method's place and the
+/// direct one's.
+pub fn key_urls(domain: &str, name: &str, local: &str) -> [String; 2] {
+    let local = escaped(local);
+    [
+        format!("https://{ADVANCED_HOST}{domain}{WELL_KNOWN}{domain}/hu/{name}?l={local}"),
+        format!("https://{domain}{WELL_KNOWN}hu/{name}?l={local}"),
+    ]
+}
+
+/// RFC 3986 §2.1: all but the unreserved octets as percent and two digits.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, octet| {
+        match octet {
+            octet if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) => {
+                out.push(char::from(octet));
+            }
+            octet => out += &format!("%{octet:02X}"),
+        }
+        out
+    })
+}
+
 /// A file of one domain's directory.
 fn file<'a>(domain: &'a str, path: &'a str) -> Result<Target<'a>, Answer> {
     match path.strip_prefix("hu/") {

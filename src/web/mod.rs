@@ -24,7 +24,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Question, answer};
+pub use answer::{Answer, Question, answer, key_urls};
 pub use events::WebEvent;
 
 use crate::base::event::Log;

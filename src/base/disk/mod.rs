@@ -6,7 +6,10 @@
 //!
 //! Paths are relative to the disk's root, use `/`, and never contain `..`.
 
+mod below;
 pub mod memory;
+
+pub use below::Below;
 
 use std::io;
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 
 use super::cert::{CertError, Fingerprint};
 use crate::base::clock::UnixTime;
+use crate::base::secret::SecretBytes;
 use crate::mail::Address;
 use openpgp::Cert;
 use openpgp::armor::{Kind, Writer};
@@ -19,6 +20,9 @@ use openpgp::serialize::MarshalInto;
 use sequoia_openpgp as openpgp;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Octets of a block's first and last lines and its checksum.
+const ARMOUR_BYTES: usize = 256;
 
 /// What people want to know of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +106,23 @@ pub fn armored(cert: &[u8]) -> Result<String, CertError> {
     String::from_utf8(text).map_err(|_| CertError::Library)
 }
 
+/// Transferable secret keys in ASCII armour, one block after the other.
+pub fn armored_secret<'a>(
+    keys: impl IntoIterator<Item = &'a SecretBytes>,
+) -> Result<SecretBytes, CertError> {
+    let mut text = Vec::new();
+    for key in keys {
+        // Base64 takes four octets for three, and a newline for 48: no buffer grows and moves.
+        let block = Vec::with_capacity(key.expose().len() * 3 / 2 + ARMOUR_BYTES);
+        let mut writer = Writer::new(block, Kind::SecretKey).map_err(|_| CertError::Library)?;
+        writer.write_all(key.expose()).map_err(|_| CertError::Library)?;
+        let block = SecretBytes::new(writer.finalize().map_err(|_| CertError::Library)?);
+        text.push(block);
+    }
+    let parts: Vec<&[u8]> = text.iter().map(SecretBytes::expose).collect();
+    Ok(SecretBytes::new(parts.concat()))
+}
+
 /// The User ID of `address`: its bare form before one with a name.
 pub(super) fn user_id_of(cert: &Cert, address: &str) -> Result<UserID, CertError> {
     let wanted = address.parse::<Address>().map_err(|_| CertError::Input)?;
@@ -113,7 +134,7 @@ pub(super) fn user_id_of(cert: &Cert, address: &str) -> Result<UserID, CertError
 
 /// Whether a User ID is an address or `Name <address>` of `wanted`, by the form in which accounts
 /// are found.
-fn is_of(id: &UserID, wanted: &Address) -> bool {
+pub(super) fn is_of(id: &UserID, wanted: &Address) -> bool {
     let named = id.email().ok().flatten();
     let bare = std::str::from_utf8(id.value()).ok();
     [named, bare]

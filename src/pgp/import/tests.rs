@@ -1,0 +1,1 @@
+//! Own keys of every sort.

@@ -1,0 +1,377 @@
+//! The runner: takes what is due, has it prepared, gives it to transmission, and takes the outcome.
+//!
+//! A *round* is one leg of an item: its waiting recipients in one domain. Its outcome is recorded
+//! by one record of the journal, behind the delivery: a crash between the two delivers again. A
+//! round that panics ends alone, and its recipients are tried again at their time. Only what is
+//! durable and given out is ever seen here.
+
+use super::bounce::{Report, Reporter};
+use super::outgoing::{Action, Consignment, Outcome, Outgoing, Prepare, Prepared, Transmit};
+use super::queue::events::QueueEvent;
+use super::queue::{Queue, ReadFailure, convert};
+use crate::queue::{Owed, Standing, Task, Trouble, Verdict, View};
+use crate::seams::Deliver;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long one round may take: above all that RFC 5321 §4.5.3.2 grants a slow server for one
+/// message, so that only a fault of ours meets it.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long after its lifetime an item is kept for a report that its owner cannot be given.
+const REPORT_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What the runner works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The queue.
+    pub queue: Queue,
+    /// Looks up keys, plans, seals and signs.
+    pub prepare: Arc<dyn Prepare>,
+    /// Speaks to other servers.
+    pub transmit: Arc<dyn Transmit>,
+    /// Takes the reports for owners.
+    pub deliver: Arc<dyn Deliver>,
+    /// This server's name, in reports.
+    pub hostname: String,
+}
+
+/// Runs the queue until `stopping` says so; then begins nothing more, waits for what is under way,
+/// and records it. May be dropped at any time: what was under way is tried again at the next start.
+pub async fn run(parts: Parts, mut stopping: watch::Receiver<bool>) {
+    let queue = parts.queue.clone();
+    let runner = Arc::new(Runner {
+        reporter: Reporter::new(&parts.hostname, Arc::clone(&parts.deliver), queue.world()),
+        parts,
+    });
+    let mut rounds = JoinSet::new();
+    let work = async {
+        loop {
+            while let Some(round) = Round::next(&runner) {
+                rounds.spawn(round.run());
+            }
+            let due = wait(&queue);
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                Some(_) = rounds.join_next() => {}
+                () = queue.woken() => {}
+                () = due => {}
+            }
+        }
+        while rounds.join_next().await.is_some() {}
+    };
+    tokio::select! {
+        () = work => {}
+        () = queue.keep() => {}
+    }
+    // What is not recorded now is done again at the next start.
+    let _ = queue.record().await;
+}
+
+/// Waits until the next timer of the queue, for ever if there is none.
+async fn wait(queue: &Queue) {
+    let (next, now) = (queue.machine().next_at(), queue.at().now);
+    match next {
+        // A little later than due rather than a little early, which would turn in a circle.
+        Some(at) => tokio::time::sleep(at.since(now) + Duration::from_millis(1)).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Runner {
+    parts: Parts,
+    reporter: Reporter,
+}
+
+/// One leg that is being worked on. Dropped before it is settled (by a panic, or because the
+/// process ends), its recipients are deferred.
+struct Round {
+    runner: Arc<Runner>,
+    task: Option<Task>,
+}
+
+/// What became of a recipient; whether its content is sealed or was meant to be.
+type Judged = (usize, Verdict, bool);
+
+impl Round {
+    fn next(runner: &Arc<Runner>) -> Option<Round> {
+        let now = runner.parts.queue.at().now;
+        let task = runner.parts.queue.machine().next(now)?;
+        Some(Round { runner: Arc::clone(runner), task: Some(task) })
+    }
+
+    async fn run(mut self) {
+        let runner = Arc::clone(&self.runner);
+        let Some(task) = &self.task else { return };
+        let id = task.id;
+        let read = runner.parts.queue.read(id).await;
+        let judged = match &read {
+            Ok(message) => runner.attempt(message, task).await,
+            Err(failure) => unreadable(*failure, task),
+        };
+        if matches!(read, Err(ReadFailure::Damaged)) {
+            runner.parts.queue.emit(&QueueEvent::Damaged { id: id.into() });
+        }
+        let domain = Arc::clone(&task.domain);
+        if let Some(task) = self.task.take() {
+            runner.settle(task, judged, read.as_deref().ok());
+        }
+        runner.report(id, &domain, read.ok()).await;
+        runner.conclude(id);
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            let queue = &self.runner.parts.queue;
+            let id = task.id;
+            let why = Trouble::new(None, "4.3.0", "an internal error; it will be tried again");
+            let judged = task.waiting.iter().map(|at| (*at, Verdict::Deferred(why.clone()), true));
+            let judged = judged.collect();
+            queue.machine().settle(task, judged, queue.at());
+            queue.note_change(id);
+            queue.wake();
+            queue.emit(&QueueEvent::RoundFailed { id: id.into() });
+        }
+    }
+}
+
+impl Runner {
+    async fn attempt(&self, message: &Arc<Outgoing>, task: &Task) -> Vec<Judged> {
+        if task.waiting.is_empty() {
+            return Vec::new();
+        }
+        let attempt = async {
+            let prepared = self.parts.prepare.prepare(message, &task.waiting).await;
+            self.carry_out(message, task, once_each(prepared, &task.waiting)).await
+        };
+        let mut judged = tokio::time::timeout(ROUND_TIME_MAX, attempt).await.unwrap_or_default();
+        let left = task.waiting.iter().filter(|at| judged.iter().all(|judged| judged.0 != **at));
+        let why = Trouble::new(None, "4.3.0", "the attempt came to no end");
+        let deferred: Vec<_> = left.map(|at| (*at, Verdict::Deferred(why.clone()), true)).collect();
+        judged.extend(deferred);
+        judged
+    }
+
+    /// Does what was planned; what goes to servers goes side by side.
+    async fn carry_out(
+        &self,
+        message: &Arc<Outgoing>,
+        task: &Task,
+        prepared: Vec<Prepared>,
+    ) -> Vec<Judged> {
+        let mut judged = Vec::new();
+        let mut sending = JoinSet::new();
+        for Prepared { recipients, action } in prepared {
+            let (verdict, sealed) = match action {
+                Action::Send { message: octets, sealed } => {
+                    let consignment = consignment(message, task, &recipients, octets);
+                    let transmit = Arc::clone(&self.parts.transmit);
+                    sending.spawn(async move {
+                        let outcomes = transmit.transmit(consignment).await;
+                        (recipients, sealed, outcomes)
+                    });
+                    continue;
+                }
+                // Whatever the plan refuses was not to be read by everybody.
+                Action::Hold { why } => (Verdict::Held(Trouble::new(None, "4.7.0", &why)), true),
+                Action::Bounce { status, why } => {
+                    (Verdict::Failed(Trouble::new(None, status, &why)), true)
+                }
+                Action::Defer { status, why } => {
+                    (Verdict::Deferred(Trouble::new(None, status, &why)), true)
+                }
+            };
+            judged.extend(recipients.into_iter().map(|at| (at, verdict.clone(), sealed)));
+        }
+        while let Some(sent) = sending.join_next().await {
+            // A panic there leaves its recipients without a verdict; the caller defers them.
+            let Ok((recipients, sealed, outcomes)) = sent else { continue };
+            for (at, outcome) in recipients.into_iter().zip(outcomes) {
+                if let Outcome::Delivered { host, tls, .. } = &outcome {
+                    self.log_delivery(message, task, at, host, *tls);
+                }
+                judged.push((at, verdict(outcome), sealed));
+            }
+        }
+        judged
+    }
+
+    fn log_delivery(&self, message: &Outgoing, task: &Task, at: usize, host: &str, tls: bool) {
+        let Some(recipient) = message.recipients.get(at) else { return };
+        let queue = &self.parts.queue;
+        let age = queue.at().unix.0.saturating_sub(message.accepted.0);
+        queue.emit(&QueueEvent::Delivered {
+            id: task.id.into(),
+            recipient: &recipient.address,
+            host,
+            tls,
+            seconds: u64::try_from(age).unwrap_or(0),
+        });
+    }
+
+    fn settle(&self, task: Task, judged: Vec<Judged>, message: Option<&Outgoing>) {
+        let queue = &self.parts.queue;
+        let (id, tried) = (task.id, task.waiting.clone());
+        let at = queue.at();
+        queue.machine().settle(task, judged, at);
+        let view = queue.machine().view(id, at);
+        if let (Some(view), Some(message)) = (view, message) {
+            tried.into_iter().for_each(|at| self.log(&view, message, at));
+        }
+        if !queue.machine().is_finished(id) {
+            queue.note_change(id);
+        }
+        queue.wake();
+    }
+
+    fn log(&self, view: &View, message: &Outgoing, at: usize) {
+        let (Some(seen), Some(to)) = (view.recipients.get(at), message.recipients.get(at)) else {
+            return;
+        };
+        let Some(why) = seen.trouble.as_deref() else { return };
+        let (id, recipient, attempts) = (view.id.into(), &to.address, seen.attempts.into());
+        self.parts.queue.emit(&match seen.standing {
+            Standing::Waiting => QueueEvent::Deferred { id, recipient, why, attempts },
+            Standing::Held => QueueEvent::Held { id, recipient },
+            Standing::Failed => QueueEvent::Bounced { id, recipient, why },
+            Standing::Delivered => return,
+        });
+    }
+
+    /// Tells the owner what he is owed about one domain.
+    async fn report(&self, id: crate::queue::ItemId, domain: &str, message: Option<Arc<Outgoing>>) {
+        let queue = &self.parts.queue;
+        let owed = queue.machine().owed(id, domain);
+        if owed.is_empty() {
+            return;
+        }
+        let view = queue.machine().view(id, queue.at());
+        let message = match message {
+            Some(message) => message,
+            None => match queue.envelope(id) {
+                Some(envelope) => Arc::new(convert::outgoing(envelope, Vec::new())),
+                None => return self.give_up_reports(id, &owed, true),
+            },
+        };
+        let Some(view) = view else { return };
+        for kind in [Owed::Failure, Owed::Hold, Owed::Delay, Owed::Relayed] {
+            let about = owed.iter().filter(|(_, owed)| *owed == kind).map(|(at, _)| *at);
+            let about: Vec<usize> = about.collect();
+            if about.is_empty() {
+                continue;
+            }
+            let (view, message, about) = (&view, &*message, about.as_slice());
+            let lifetime = queue.machine().lifetime();
+            let report = Report { kind, view, message, about, lifetime };
+            let what = word(kind);
+            match self.reporter.tell(&report).await {
+                Ok(()) => {
+                    queue.machine().reported(id, about);
+                    queue.emit(&QueueEvent::Reported { id: id.into(), what });
+                }
+                Err(_) => {
+                    queue.emit(&QueueEvent::NotReported { id: id.into(), what });
+                    let age = queue.at().unix.0.saturating_sub(view.accepted.0);
+                    let is_old = age > (lifetime + REPORT_TIME).as_secs() as i64;
+                    let lost: Vec<_> = about.iter().map(|at| (*at, kind)).collect();
+                    self.give_up_reports(id, &lost, is_old);
+                }
+            }
+        }
+    }
+
+    fn give_up_reports(&self, id: crate::queue::ItemId, owed: &[(usize, Owed)], is_old: bool) {
+        let queue = &self.parts.queue;
+        for (at, kind) in owed.iter().filter(|_| is_old) {
+            queue.machine().reported(id, &[*at]);
+            queue.emit(&QueueEvent::ReportLost { id: id.into(), what: word(*kind) });
+        }
+    }
+
+    /// What is left to do after a round.
+    fn conclude(&self, id: crate::queue::ItemId) {
+        let queue = &self.parts.queue;
+        queue.note_change(id);
+        if queue.machine().is_quiet(id) {
+            queue.forget(id);
+        }
+        queue.wake();
+    }
+}
+
+/// Makes sure that each recipient that was asked about is planned exactly once: whom the plan
+/// forgets is deferred, whom it names twice is taken from the first.
+fn once_each(prepared: Vec<Prepared>, which: &[usize]) -> Vec<Prepared> {
+    let mut left: Vec<usize> = which.to_vec();
+    let mut out = Vec::new();
+    for Prepared { recipients, action } in prepared {
+        let (ours, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|at| recipients.contains(at));
+        left = rest;
+        if !ours.is_empty() {
+            out.push(Prepared { recipients: ours, action });
+        }
+    }
+    if !left.is_empty() {
+        let why = "nothing was planned for this recipient".to_owned();
+        let action = Action::Defer { status: "4.3.0", why };
+        out.push(Prepared { recipients: left, action });
+    }
+    out
+}
+
+fn consignment(
+    message: &Outgoing,
+    task: &Task,
+    recipients: &[usize],
+    octets: Arc<Vec<u8>>,
+) -> Consignment {
+    let to = recipients.iter().filter_map(|at| message.recipients.get(*at).cloned());
+    Consignment {
+        id: task.id.into(),
+        from: message.from.clone(),
+        domain: task.domain.to_string(),
+        recipients: to.collect(),
+        message: octets,
+        envelope_id: message.envelope_id.clone(),
+        dsn_return: message.dsn_return,
+        utf8: message.utf8,
+    }
+}
+
+fn verdict(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Delivered { host, reply, dsn, .. } => {
+            Verdict::Delivered { reply: Trouble::new(Some(&host), "2.0.0", &reply), dsn }
+        }
+        Outcome::Deferred(failure) => Verdict::Deferred(convert::trouble(&failure)),
+        Outcome::Failed(failure) => Verdict::Failed(convert::trouble(&failure)),
+    }
+}
+
+/// What is said of recipients whose message could not be read from the disk.
+fn unreadable(failure: ReadFailure, task: &Task) -> Vec<Judged> {
+    let verdict = match failure {
+        ReadFailure::Disk => {
+            Verdict::Deferred(Trouble::new(None, "4.3.0", "the message cannot be read now"))
+        }
+        ReadFailure::Damaged => {
+            let text = "the message was damaged on this server's disk and cannot be sent";
+            Verdict::Failed(Trouble::new(None, "5.3.0", text))
+        }
+    };
+    task.waiting.iter().map(|at| (*at, verdict.clone(), true)).collect()
+}
+
+fn word(kind: Owed) -> &'static str {
+    match kind {
+        Owed::Failure => "failure",
+        Owed::Delay => "delay",
+        Owed::Hold => "hold",
+        Owed::Relayed => "relayed",
+    }
+}
