@@ -157,7 +157,9 @@ fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
             _ => accounts.iter().for_each(|account| println!("{}", row(account))),
         },
         Answer::Failed { error } => return Err(Failure(error)),
-        Answer::Status { .. } => return Err(Failure("the server answered something else".into())),
+        Answer::Status { .. } | Answer::Queue { .. } => {
+            return Err(Failure("the server answered something else".into()));
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod account;
 mod check;
 mod configuration;
 mod fsck;
+mod queue;
 mod quickstart;
 mod serve;
 mod version;
@@ -29,6 +30,7 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Account(account::Arguments),
+    Queue(queue::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -55,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Account(arguments) => account::run(&arguments),
+        Command::Queue(arguments) => queue::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };

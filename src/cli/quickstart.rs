@@ -194,6 +194,7 @@ fn configuration(site: &Site) -> String {
          \n\
          [keys]\n\
          journal = \"keys/journal.key\"\n\
+         queue = \"keys/queue.key\"\n\
          \n\
          [mail]\n\
          domains = [\"{domain}\"]\n\

@@ -6,6 +6,7 @@ use super::values::{LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
 use crate::mail::Address;
 use crate::mailbox::{self, imap};
+use crate::queue;
 use crate::relay;
 use crate::vault::KdfLimits;
 
@@ -39,6 +40,22 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
         limits: smtp_limits(config),
+    }
+}
+
+/// How the queue is run.
+pub fn queue(config: &Config) -> queue::Options {
+    let options = &config.queue;
+    queue::Options {
+        schedule: queue::Schedule {
+            first: options.first_retry,
+            longest: options.longest_retry,
+            lifetime: options.lifetime,
+            delay_notice: options.delay_notice,
+        },
+        destination_concurrency_max: options.deliveries_per_domain.max(1) as usize,
+        concurrency_max: options.deliveries.max(1) as usize,
+        items_max: options.messages as usize,
     }
 }
 

@@ -112,7 +112,8 @@ fn mail(config: &Config) -> Vec<Remark> {
 fn keys(config: &Config) -> Vec<Remark> {
     let data = &config.server.data_dir.0;
     let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", &path.0));
-    std::iter::once(("keys.journal", &config.keys.journal.0))
+    [("keys.journal", &config.keys.journal.0), ("keys.queue", &config.keys.queue.0)]
+        .into_iter()
         .chain(pepper)
         .filter(|(_, path)| is_inside(path, data))
         .map(|(key, _)| {

@@ -37,8 +37,8 @@ pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
             mailboxes.unlock(&address, credential.0, hours).await.map(done)
         }
         R::AccountLock { address } => mailboxes.lock(&address).await.map(done),
-        // These two are the server's own and never come here.
-        R::Status {} | R::Reload {} => Ok(Answer::Done {}),
+        // These are the server's own and never come here.
+        R::Status {} | R::Reload {} | R::Queue { .. } => Ok(Answer::Done {}),
     };
     answer.unwrap_or_else(failed)
 }

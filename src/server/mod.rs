@@ -8,7 +8,9 @@ mod accept;
 mod admission;
 mod commands;
 mod events;
+mod outbound;
 pub mod protocol;
+mod queue;
 mod reload;
 mod run;
 mod session;
@@ -44,6 +46,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     control: ControlSocket,
     store: store::Store,
+    outbound: outbound::Outbound,
 }
 
 impl std::fmt::Debug for Server {
@@ -61,6 +64,7 @@ struct Shared {
     tls: Tls,
     mailboxes: Mailboxes,
     receiver: Arc<relay::Receiver>,
+    queue: relay::Queue,
     imap: Arc<Imap>,
     admission: Admission,
     stopping: watch::Sender<bool>,
@@ -88,6 +92,7 @@ impl Shared {
     /// Puts into force what can change while the server runs.
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
+        self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
     }
 }
