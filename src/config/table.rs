@@ -166,6 +166,10 @@ options! {
             "The key under which the journal and the account files carry their checks, 64 hex \
              digits. It is made at the first start; keep a copy, for without it the journal is \
              not believed.";
+        queue: FilePath = Default(r#""/etc/postseal/queue.key""#), Restart,
+            "The key under which mail that waits to go out can be opened, 64 hex digits, made at \
+             the first start. Who has it and the data directory reads that mail; a path that begins \
+             with ${CREDENTIALS_DIRECTORY}/ is a systemd credential.";
         pepper: Option<FilePath> = Default(r#""""#), Restart,
             "A file with 64 hex digits that enter every slow password derivation. With it a \
              stolen data directory cannot be tried against guessed passwords; if it is lost, \
@@ -364,6 +368,29 @@ options! {
         autocrypt: bool = Default("true"), Reload,
             "Puts the sender's public certificate into his mail (Autocrypt level 1), so that \
              answers can be sealed. Mail that his own program has sealed is not touched.";
+    }
+    queue: Queue "Mail that waits to go out." {
+        lifetime: Duration = Default(r#""5 d""#), Reload,
+            "After how long a message is given up that could not be delivered, and its sender told. \
+             RFC 5321 §4.5.4.1 asks for four to five days.";
+        delay_notice: Duration = Default(r#""4 h""#), Reload,
+            "After how long the sender is told that a message is late; 0 s for never. He is told \
+             once for each recipient.";
+        first_retry: Duration = Default(r#""5 min""#), Reload,
+            "How long after the first attempt the second one is. Each further wait is longer by a \
+             factor of 1.6, up to longest_retry.";
+        longest_retry: Duration = Default(r#""4 h""#), Reload,
+            "The longest wait between two attempts. A tenth of each wait is left to chance.";
+        deliveries: u32 = Default("100"), Reload,
+            "Deliveries at once. What does not fit waits for its turn.";
+        deliveries_per_domain: u32 = Default("20"), Reload,
+            "Deliveries at once to one domain. Domains take turns, so that none keeps the others \
+             waiting.";
+        messages: u32 = Default("1000000"), Reload,
+            "Messages that may wait. More are answered with 452.";
+        memory: Size = Default(r#""64 MiB""#), Restart,
+            "Octets of messages that are kept in memory for their first attempt. What does not fit \
+             is read from the disk.";
     }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {

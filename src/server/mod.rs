@@ -9,7 +9,9 @@ mod admission;
 mod commands;
 mod events;
 mod explain;
+mod outbound;
 pub mod protocol;
+mod queue;
 mod reload;
 mod run;
 mod session;
@@ -48,6 +50,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     control: ControlSocket,
     store: store::Store,
+    outbound: outbound::Outbound,
 }
 
 impl std::fmt::Debug for Server {
@@ -67,6 +70,7 @@ struct Shared {
     web_tls: Tls,
     mailboxes: Mailboxes,
     receiver: Arc<relay::Receiver>,
+    queue: relay::Queue,
     imap: Arc<Imap>,
     web: Arc<Web>,
     /// Mail to others, where this server sends any.
@@ -104,6 +108,7 @@ impl Shared {
     /// Puts into force what can change while the server runs.
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
+        self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
         self.web.reload(convert::web(config));
     }

@@ -2,6 +2,7 @@
 //! accounts, TLS, listeners, control socket. What fails is named in one sentence.
 
 use super::events::ServerEvent;
+use super::outbound::{self, Outbound};
 use super::store::Store;
 use super::{Server, Shared, admission::Admission};
 use crate::base::budget::ByteBudget;
@@ -44,6 +45,10 @@ pub enum StartError {
     File(FileError),
     /// There is a journal but not its key.
     JournalKeyMissing(std::path::PathBuf),
+    /// There is a queue but not its key.
+    QueueKeyMissing(std::path::PathBuf),
+    /// The queue.
+    Queue(relay::queue::OpenError),
     /// The data directory or the journal in it.
     Store(super::store::StoreError),
     /// The account files.
@@ -69,6 +74,12 @@ impl std::fmt::Display for StartError {
                 "{}: the journal's key is missing, and there is a journal; put the key back",
                 path.display()
             ),
+            StartError::QueueKeyMissing(path) => write!(
+                f,
+                "{}: the queue's key is missing, and there is a queue; put the key back",
+                path.display()
+            ),
+            StartError::Queue(error) => write!(f, "queue: {error}"),
             StartError::Store(error) => error.fmt(f),
             StartError::Accounts(error) => write!(f, "accounts: {error}"),
             StartError::Tls(error) => error.fmt(f),
@@ -116,6 +127,13 @@ impl Server {
             options: convert::mailbox(&config, cores()),
         })
         .map_err(|error| StartError::Accounts(error.to_string()))?;
+        let parts = outbound::Parts {
+            disk: store.disk(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            events: events.clone(),
+        };
+        let outbound = Outbound::open(&config, parts).await?;
         let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
         let message_budget = ByteBudget::new(config.smtp.memory.0);
         let imap = Imap::new(
@@ -162,13 +180,14 @@ impl Server {
             web_tls,
             mailboxes,
             receiver,
+            queue: outbound.queue.clone(),
             imap,
             web,
             sending: None,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
-        Ok(Server { shared: Arc::new(shared), listeners, control, store })
+        Ok(Server { shared: Arc::new(shared), listeners, control, store, outbound })
     }
 
     /// The mailbox role, for accounts that are made before serving.
