@@ -79,7 +79,7 @@ fn the_rule() {
 fn shown_as(outer: &str, entity: &str, from_is_proved: bool, signature: InnerSignature) -> String {
     let analysis = mail::analyse(entity.as_bytes());
     let entity = SecretBytes::copy_from(entity.as_bytes());
-    let opened = OpenedMime { entity, analysis, signature, version: 1 };
+    let opened = OpenedMime { entity, analysis, signature, named_signers: Vec::new(), version: 1 };
     let payload = view::Payload::of(&opened);
     let shown = view::write(outer.as_bytes(), &payload, from_is_proved, signature);
     String::from_utf8(shown.expose().to_vec()).unwrap()

@@ -21,7 +21,7 @@ use super::armor;
 use super::content::{self, Content};
 use super::decrypt::Encrypted;
 use super::packets::{self, MARKER, PADDING, PKESK, SEIPD, SKESK};
-use super::signature::{Against, InnerSignature};
+use super::signature::{self, Against, InnerSignature};
 use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
 use crate::mail::{self, Analysis, Content as Kind, Encoding, Part, Structure};
@@ -50,6 +50,8 @@ pub struct OpenedMime {
     pub analysis: Analysis,
     /// What is known of a signature on it.
     pub signature: InnerSignature,
+    /// The addresses that signatures around the entity name as their makers', as they say.
+    pub named_signers: Vec<String>,
     /// The version of the encrypted data packet: 1 or 2.
     pub version: u8,
 }
@@ -118,11 +120,15 @@ pub fn open(
     }
     let against = Against { certificate, reader: keys, at };
     let analysis = mail::analyse(literal.expose());
+    let mut named_signers = Vec::new();
     let signature = match signed {
-        Some(packets) => against.message(packets.expose()),
+        Some(packets) => {
+            named_signers = signature::named_signers(packets.expose());
+            against.message(packets.expose())
+        }
         None => multipart_signed(literal.expose(), &analysis.structure, &against),
     };
-    Ok(OpenedMime { entity: literal, analysis, signature, version })
+    Ok(OpenedMime { entity: literal, analysis, signature, named_signers, version })
 }
 
 /// The value of a Content-Type parameter; empty if there is none.
