@@ -169,9 +169,9 @@ fn without_the_journal_key_no_octet_can_be_changed() {
     let of_another = AccountFile::from_bytes(&bytes, &server(2, None));
     assert_eq!(of_another.unwrap_err(), FileError::Mac);
     let mut newer = bytes.clone();
-    newer[9] = 2;
+    newer[9] = 3;
     let newer = AccountFile::from_bytes(&newer, &world.server);
-    assert_eq!(newer.unwrap_err(), FileError::Version(2));
+    assert_eq!(newer.unwrap_err(), FileError::Version(3));
     let huge = vec![0; FILE_BYTES_MAX as usize + 1];
     assert_eq!(AccountFile::from_bytes(&huge, &world.server).unwrap_err(), FileError::TooLarge);
 }
