@@ -7,6 +7,7 @@
 mod accept;
 mod admission;
 mod commands;
+mod discovery;
 mod events;
 pub mod protocol;
 mod reload;
@@ -63,6 +64,7 @@ struct Shared {
     /// HTTPS has its own certificate where one is configured, and its own session tickets always.
     web_tls: Tls,
     mailboxes: Mailboxes,
+    discovery: discovery::Discovery,
     receiver: Arc<relay::Receiver>,
     imap: Arc<Imap>,
     web: Arc<Web>,

@@ -107,6 +107,7 @@ impl Server {
 
     async fn close(self) -> io::Result<()> {
         let _ = tokio::time::timeout(ACCOUNTS_CLOSE, self.shared.mailboxes.close()).await;
+        self.shared.discovery.close().await;
         let closed = self.store.close().await;
         self.shared.log.flush(LAST_LINES);
         closed
@@ -177,6 +178,7 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
             Ok(()) => Answer::Done {},
             Err(error) => Answer::Failed { error },
         },
+        Request::KeyLookup { address } => shared.discovery.look_up(&address).await,
         other => commands::account(&shared.mailboxes, other).await,
     }
 }

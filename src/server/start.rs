@@ -1,6 +1,7 @@
 //! Opens everything, in the order in which things need each other: log, keys, disk, journal,
 //! accounts, TLS, listeners, control socket. What fails is named in one sentence.
 
+use super::discovery::{Discovery, Given};
 use super::events::ServerEvent;
 use super::store::Store;
 use super::{Server, Shared, admission::Admission};
@@ -54,6 +55,10 @@ pub enum StartError {
     Control(std::path::PathBuf, io::Error),
     /// The aliases.
     Aliases(String),
+    /// The literal zone.
+    Zone(std::path::PathBuf, crate::dns::ZoneError),
+    /// The ledger.
+    Ledger(String),
 }
 
 impl std::fmt::Display for StartError {
@@ -76,6 +81,8 @@ impl std::fmt::Display for StartError {
                 write!(f, "server.control_socket: {}: {error}", path.display())
             }
             StartError::Aliases(error) => write!(f, "mail.aliases: {error}"),
+            StartError::Zone(path, error) => write!(f, "network.zone: {}: {error}", path.display()),
+            StartError::Ledger(error) => write!(f, "ledger: {error}"),
         }
     }
 }
@@ -112,6 +119,14 @@ impl Server {
             options: convert::mailbox(&config, cores()),
         })
         .map_err(|error| StartError::Accounts(error.to_string()))?;
+        let given = Given {
+            disk: store.disk(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            events: &events,
+            journal_key: &journal_key,
+        };
+        let discovery = Discovery::open(&config, given).await?;
         let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
         let message_budget = ByteBudget::new(config.smtp.memory.0);
         let imap = Imap::new(
@@ -156,6 +171,7 @@ impl Server {
             tls,
             web_tls,
             mailboxes,
+            discovery,
             receiver,
             imap,
             web,
