@@ -9,13 +9,16 @@ mod admission;
 mod commands;
 mod discovery;
 mod events;
+mod explain;
 pub mod protocol;
 mod reload;
 mod run;
 mod session;
+mod signer;
 mod start;
 mod store;
 
+pub use signer::signer;
 pub use start::StartError;
 pub use store::{StoreError, lock};
 
@@ -68,6 +71,8 @@ struct Shared {
     receiver: Arc<relay::Receiver>,
     imap: Arc<Imap>,
     web: Arc<Web>,
+    /// Mail to others, where this server sends any.
+    sending: Option<explain::Sending>,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }

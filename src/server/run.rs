@@ -8,7 +8,8 @@
 
 use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
-use super::{Server, Shared, accept, commands, reload};
+use super::{Server, Shared, accept, commands, explain, reload};
+use crate::config::convert;
 use crate::host::control::{ControlPeer, ControlSocket};
 use crate::host::listen::{KINDS, Kind};
 use crate::host::notify::{State, notify};
@@ -179,6 +180,13 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
             Err(error) => Answer::Failed { error },
         },
         Request::KeyLookup { address } => shared.discovery.look_up(&address).await,
+        Request::Explain { from, to } => match &shared.sending {
+            Some(sending) => {
+                let local = convert::domains(&shared.config());
+                explain::explain(sending, &local, &from, &to).await
+            }
+            None => Answer::Failed { error: "this server sends no mail to others".into() },
+        },
         other => commands::account(&shared.mailboxes, other).await,
     }
 }
