@@ -129,6 +129,7 @@ fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
         Answer::Status { .. }
         | Answer::Key { .. }
         | Answer::Queue { .. }
+        | Answer::Lookup { .. }
         | Answer::Explained(_) => {
             return Err(Failure("the server answered something else".into()));
         }

@@ -5,6 +5,8 @@ use super::Config;
 use super::values::{DmarcAction, LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
 use crate::base::secret::SecretBytes;
+use crate::discovery;
+use crate::ledger;
 use crate::mail::Address;
 use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
@@ -14,6 +16,7 @@ use crate::relay::{self, transmit};
 use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
 use crate::web;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -148,6 +151,29 @@ pub fn web_certificate(config: &Config) -> (&Path, &Path) {
     match (&config.web.certificate, &config.web.key) {
         (Some(certificate), Some(key)) => (&certificate.0, &key.0),
         _ => (&config.tls.certificate.0, &config.tls.key.0),
+    }
+}
+
+/// How keys are searched for by a server that has the addresses `own`.
+pub fn discovery(config: &Config, own: Vec<IpAddr>) -> discovery::Options {
+    discovery::Options {
+        vet: discovery::Vet { excepted: config.network.private.clone(), own },
+        https_port: config.network.https_port.0,
+        time_max: config.discovery.timeout,
+    }
+}
+
+/// How long it is believed what was found out about keys.
+pub fn ledger(config: &Config) -> ledger::Options {
+    let discovery = &config.discovery;
+    ledger::Options {
+        found: discovery.found,
+        absent: discovery.absent,
+        failed: discovery.failed,
+        missing: discovery.missing,
+        searches_max: discovery.searches as usize,
+        searches_per_domain_max: discovery.searches_per_domain as usize,
+        local_domains: domains(config),
     }
 }
 

@@ -10,6 +10,7 @@ use super::values::{
     Delimiter, DmarcAction, DomainName, FieldName, FilePath, LogAddresses, LogDestination,
     LogLevel, Port, Setting, Size,
 };
+use crate::discovery;
 use crate::plan::{Policy, Rule};
 use crate::relay::Relayhost;
 use crate::relay::transmit::TlsPolicy;
@@ -421,6 +422,50 @@ options! {
         waiting: u32 = Default("256"), Restart,
             "Logins that may wait for their derivation, fairly by network and account. Beyond it \
              the answer is to try later.";
+    }
+    network: Network "How other servers are found and reached. Most of it is for closed networks." {
+        resolvers: Vec<SocketAddr> = Default("[]"), Restart,
+            "The name servers to ask, each with its port; empty means those of /etc/resolv.conf. \
+             They must hand on DNSSEC records.";
+        dnssec: bool = Default("true"), Restart,
+            "Whether answers of name servers are validated by DNSSEC. Switch it off only where the \
+             name servers strip signatures, for then every answer is refused.";
+        trust_anchor: Option<FilePath> = Default(r#""""#), Restart,
+            "A file with the DNSKEY records of the root that is trusted in place of the \
+             internet's. It is for closed networks with a signed root of their own.";
+        zone: Option<FilePath> = Default(r#""""#), Restart,
+            "A text file with names that are known without asking, in lines such as \
+             `mail.example.org A 192.0.2.1` and `$zone example.org`. Names in its zones are never \
+             asked for elsewhere.";
+        tls_roots: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with certificate authorities that are trusted beside the system's. It is \
+             for closed networks.";
+        https_port: Port = Default("443"), Restart,
+            "The port at which key directories of other domains are asked. Only closed networks \
+             have another than 443.";
+        private: Vec<discovery::Network> = Default("[]"), Restart,
+            "Networks, such as 10.0.0.0/8, that may be contacted for keys although they are \
+             private. Whoever names a recipient can then make this server connect there.";
+    }
+    discovery: Discovery "How long it is believed what was found out about recipients' keys." {
+        found: Duration = Default(r#""1 d""#), Restart,
+            "How long a key that was found is used without asking again. A revocation is noticed \
+             no sooner.";
+        absent: Duration = Default(r#""3 h""#), Restart,
+            "How long it is believed that an address has no key, or one that cannot be used. Then \
+             it is asked again.";
+        failed: Duration = Default(r#""10 min""#), Restart,
+            "How long after a failed search it is not searched again. Mail waits meanwhile; a \
+             failure never counts as an absence.";
+        missing: Duration = Default(r#""30 d""#), Restart,
+            "How long a key that was once seen is used on while its directory does not have it or \
+             fails. After that mail is held, and never sent plain.";
+        timeout: Duration = Default(r#""10 s""#), Restart,
+            "How long one search may take as a whole. Senders may wait for less.";
+        searches: u32 = Default("64"), Restart,
+            "Searches at once. More wait within their time.";
+        searches_per_domain: u32 = Default("4"), Restart,
+            "Searches at once for addresses of one domain. It spares small directories.";
     }
     log: Log "What is reported, one JSON object a line. Subjects, bodies and secrets never are." {
         level: LogLevel = Default(r#""info""#), Reload,

@@ -7,6 +7,7 @@
 mod accept;
 mod admission;
 mod commands;
+mod discovery;
 mod events;
 mod explain;
 mod outbound;
@@ -14,6 +15,7 @@ pub mod protocol;
 mod queue;
 mod reload;
 mod run;
+mod sending;
 mod session;
 mod signer;
 mod start;
@@ -69,12 +71,12 @@ struct Shared {
     /// HTTPS has its own certificate where one is configured, and its own session tickets always.
     web_tls: Tls,
     mailboxes: Mailboxes,
+    discovery: discovery::Discovery,
     receiver: Arc<relay::Receiver>,
     queue: relay::Queue,
     imap: Arc<Imap>,
     web: Arc<Web>,
-    /// Mail to others, where this server sends any.
-    sending: Option<explain::Sending>,
+    sending: sending::Sending,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }
@@ -111,6 +113,7 @@ impl Shared {
         self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
         self.web.reload(convert::web(config));
+        self.sending.take_up(config);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A journal is a thread of its own, as the store's is; there is one for each day that has items.
 
+use super::sending::Sending;
 use super::start::StartError;
 use crate::base::BoxFuture;
 use crate::base::clock::Clock;
@@ -14,11 +15,9 @@ use crate::host::files;
 use crate::host::journal_thread::{self, JournalThread};
 use crate::journal;
 use crate::queue::epochs;
-use crate::relay::outgoing::{
-    Consignment, Failure, Outcome, Outgoing, Prepare, Prepared, Refusal, Transmit,
-};
+use crate::relay::prepare::Preparer;
 use crate::relay::queue::{Logs, World, remove_slot, slot_dir, slots};
-use crate::relay::{Queue, outgoing, runner};
+use crate::relay::{Queue, Transmitter, runner};
 use crate::seams::Deliver;
 use crate::store::Log;
 use std::collections::BTreeMap;
@@ -51,12 +50,6 @@ pub(super) struct Parts {
     pub events: EventLog,
 }
 
-/// The parts that prepare and transmit.
-pub(super) struct Wire {
-    pub prepare: Arc<dyn Prepare>,
-    pub transmit: Arc<dyn Transmit>,
-}
-
 impl Outbound {
     /// Opens the queue; nothing is sent yet.
     pub async fn open(config: &Config, parts: Parts) -> Result<Outbound, StartError> {
@@ -83,14 +76,18 @@ impl Outbound {
     /// Starts the runner.
     pub fn run(
         &self,
-        wire: Wire,
+        sending: &Sending,
         deliver: Arc<dyn Deliver>,
         hostname: String,
         stopping: watch::Receiver<bool>,
     ) -> JoinHandle<()> {
-        let Wire { prepare, transmit } = wire;
-        let queue = self.queue.clone();
-        let parts = runner::Parts { queue, prepare, transmit, deliver, hostname };
+        let parts = runner::Parts {
+            queue: self.queue.clone(),
+            prepare: Arc::<Preparer>::clone(&sending.preparer),
+            transmit: Arc::<Transmitter>::clone(&sending.transmitter),
+            deliver,
+            hostname,
+        };
         tokio::spawn(runner::run(parts, stopping))
     }
 
@@ -116,41 +113,6 @@ impl Outbound {
             stopped.fold(Ok(()), |all, one| all.and(one))
         };
         tokio::task::spawn_blocking(stop).await.map_err(io::Error::other)?
-    }
-}
-
-/// What prepares and transmits. Until both are there, mail waits in the queue.
-pub(super) fn wire() -> Wire {
-    let nothing = Arc::new(NoWire);
-    Wire { prepare: Arc::<NoWire>::clone(&nothing), transmit: nothing }
-}
-
-/// Sends nothing, and says so.
-struct NoWire;
-
-impl Prepare for NoWire {
-    fn prepare<'a>(
-        &'a self,
-        message: &'a Outgoing,
-        which: &'a [usize],
-    ) -> BoxFuture<'a, Vec<Prepared>> {
-        let message = Arc::clone(&message.message);
-        let action = outgoing::Action::Send { message, sealed: true };
-        let prepared = vec![Prepared { recipients: which.to_vec(), action }];
-        Box::pin(std::future::ready(prepared))
-    }
-
-    fn refusals<'a>(&'a self, _: &'a Outgoing) -> BoxFuture<'a, Vec<Refusal>> {
-        Box::pin(std::future::ready(Vec::new()))
-    }
-}
-
-impl Transmit for NoWire {
-    fn transmit(&self, consignment: Consignment) -> BoxFuture<'_, Vec<Outcome>> {
-        let text = "this server does not send to others yet".to_owned();
-        let failure = Failure { host: None, status: "4.3.2".into(), text };
-        let outcomes = vec![Outcome::Deferred(failure); consignment.recipients.len()];
-        Box::pin(std::future::ready(outcomes))
     }
 }
 

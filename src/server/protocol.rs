@@ -111,6 +111,11 @@ pub enum Request {
         /// What opens the secret key.
         passphrase: Option<Text>,
     },
+    /// Search for the key of an address elsewhere.
+    KeyLookup {
+        /// Whose.
+        address: String,
+    },
     /// Give a certificate out, or no longer.
     KeyPublish {
         /// Whose.
@@ -156,6 +161,11 @@ pub enum Answer {
         items: Vec<QueueItem>,
         /// How many more there are.
         more: u64,
+    },
+    /// How a search for a key went.
+    Lookup {
+        /// It.
+        lookup: LookupLine,
     },
     /// How the server does.
     Status {
@@ -217,6 +227,27 @@ pub struct KeyLine {
     pub wkd_urls: Vec<String>,
     /// The certificate, public, binary; in base64.
     pub certificate: Octets,
+}
+
+/// How a search for a key went, and what mail to the address would be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupLine {
+    /// Whose key.
+    pub address: String,
+    /// `key`, `none`, `unusable`, `failed` or `vanished`.
+    pub verdict: String,
+    /// Whether the key comes from memory because its directory has it no longer, or fails.
+    pub stale: bool,
+    /// The certificate's fingerprint, in hex.
+    pub fingerprint: Option<String>,
+    /// The fingerprint of the key that mail is sealed to.
+    pub encryption_key: Option<String>,
+    /// When that key ends, in seconds since 1970; nothing if it does not.
+    pub expires: Option<i64>,
+    /// Why there is no key, in a sentence.
+    pub why: Option<String>,
+    /// What was done, a sentence each.
+    pub steps: Vec<String>,
 }
 
 /// One key of a certificate.

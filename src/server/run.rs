@@ -8,7 +8,7 @@
 
 use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
-use super::{Server, Shared, accept, commands, explain, outbound, queue, reload};
+use super::{Server, Shared, accept, commands, explain, queue, reload};
 use crate::config::convert;
 use crate::host::control::{ControlPeer, ControlSocket};
 use crate::host::listen::{KINDS, Kind};
@@ -69,7 +69,7 @@ impl Server {
         let deliver = Arc::new(self.shared.mailboxes.clone());
         let hostname = self.shared.config().server.hostname.0.clone();
         let stopping = self.shared.stopping.subscribe();
-        Runner(self.outbound.run(outbound::wire(), deliver, hostname, stopping))
+        Runner(self.outbound.run(&self.shared.sending, deliver, hostname, stopping))
     }
 
     async fn until_stopped(&mut self, told: &mut mpsc::Receiver<Told>) {
@@ -122,6 +122,7 @@ impl Server {
     async fn close(self) -> io::Result<()> {
         let _ = tokio::time::timeout(ACCOUNTS_CLOSE, self.shared.mailboxes.close()).await;
         let queue_closed = self.outbound.close().await;
+        self.shared.discovery.close().await;
         let closed = self.store.close().await.and(queue_closed);
         self.shared.log.flush(LAST_LINES);
         closed
@@ -201,13 +202,11 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
             Ok(()) => Answer::Done {},
             Err(error) => Answer::Failed { error },
         },
-        Request::Explain { from, to } => match &shared.sending {
-            Some(sending) => {
-                let local = convert::domains(&shared.config());
-                explain::explain(sending, &local, &from, &to).await
-            }
-            None => Answer::Failed { error: "this server sends no mail to others".into() },
-        },
+        Request::KeyLookup { address } => shared.discovery.look_up(&address).await,
+        Request::Explain { from, to } => {
+            let local = convert::domains(&shared.config());
+            explain::explain(&shared.sending, &local, &from, &to).await
+        }
         Request::Queue { what, id } => queue::answer(&shared.queue, what, id).await,
         other => commands::account(&shared.mailboxes, other).await,
     }

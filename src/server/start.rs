@@ -1,8 +1,10 @@
 //! Opens everything, in the order in which things need each other: log, keys, disk, journal,
 //! accounts, TLS, listeners, control socket. What fails is named in one sentence.
 
+use super::discovery::{Discovery, Given};
 use super::events::ServerEvent;
 use super::outbound::{self, Outbound};
+use super::sending::{self, Sending};
 use super::store::Store;
 use super::{Server, Shared, admission::Admission};
 use crate::base::budget::ByteBudget;
@@ -13,18 +15,17 @@ use crate::base::event::Log;
 use crate::config::{Config, convert};
 use crate::host::clock::SystemClock;
 use crate::host::control::ControlSocket;
-use crate::host::dns::{self, HostResolver};
+use crate::host::dkim_key::KeyError;
 use crate::host::entropy::SystemEntropy;
 use crate::host::files::{self, FileError};
 use crate::host::listen::{Kind, Listener};
 use crate::host::log::{Destination, JsonLog, Style};
-use crate::host::mailauth::SenderCheck;
 use crate::host::tls::{Tls, TlsError};
 use crate::host::{listen, process};
-use crate::mailauth::CheckSender;
 use crate::mailbox::imap::{self, Imap};
 use crate::mailbox::{self, Mailboxes};
 use crate::relay;
+use crate::relay::prepare::Preparer;
 use crate::seams::UpgradeTls;
 use crate::vault::ServerKeys;
 use crate::web::{self, Web};
@@ -32,7 +33,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Octets of an alias file: a hundred thousand aliases.
@@ -63,6 +63,12 @@ pub enum StartError {
     Control(std::path::PathBuf, io::Error),
     /// The aliases.
     Aliases(String),
+    /// The literal zone.
+    Zone(std::path::PathBuf, crate::dns::ZoneError),
+    /// The ledger.
+    Ledger(String),
+    /// A key that mail is signed with.
+    Dkim(KeyError),
 }
 
 impl std::fmt::Display for StartError {
@@ -91,6 +97,9 @@ impl std::fmt::Display for StartError {
                 write!(f, "server.control_socket: {}: {error}", path.display())
             }
             StartError::Aliases(error) => write!(f, "mail.aliases: {error}"),
+            StartError::Zone(path, error) => write!(f, "network.zone: {}: {error}", path.display()),
+            StartError::Ledger(error) => write!(f, "ledger: {error}"),
+            StartError::Dkim(error) => write!(f, "dkim: {error}"),
         }
     }
 }
@@ -134,8 +143,24 @@ impl Server {
             events: events.clone(),
         };
         let outbound = Outbound::open(&config, parts).await?;
-        let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
+        let given = Given {
+            disk: store.disk(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            events: &events,
+            journal_key: &journal_key,
+        };
+        let discovery = Discovery::open(&config, given).await?;
+        let given = sending::Given {
+            discovery: &discovery,
+            mailboxes: &mailboxes,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            events: &events,
+        };
+        let sending = Sending::open(&config, given)?;
         let message_budget = ByteBudget::new(config.smtp.memory.0);
+        let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
         let imap = Imap::new(
             convert::imap(&config),
             imap::World {
@@ -153,12 +178,20 @@ impl Server {
                 log: events.clone(),
             },
         );
+        let to_others = relay::Outbound {
+            enqueue: Arc::new(outbound.queue.clone()),
+            prepare: Arc::<Preparer>::clone(&sending.preparer),
+        };
         let receiver = relay::Receiver::new(
             convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
             relay::World {
                 deliver: Arc::new(mailboxes.clone()),
-                outbound: None,
-                check_sender: check_sender(&config),
+                outbound: Some(to_others),
+                check_sender: config
+                    .incoming
+                    .authenticate
+                    .then(|| discovery.check_sender())
+                    .flatten(),
                 authenticate: Arc::new(mailboxes.clone()),
                 tls: Some(tls_upgrade),
                 message_budget,
@@ -179,11 +212,12 @@ impl Server {
             tls,
             web_tls,
             mailboxes,
+            discovery,
             receiver,
             queue: outbound.queue.clone(),
             imap,
             web,
-            sending: None,
+            sending,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
@@ -209,18 +243,6 @@ fn open_log(
 
 pub(super) fn log_destination(config: &Config) -> Destination {
     convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
-}
-
-fn check_sender(config: &Config) -> Option<Arc<dyn CheckSender>> {
-    let resolver = HostResolver::new(dns::Options {
-        servers: Vec::new(),
-        trust_anchor: None,
-        validate: false,
-        zone: None,
-        time_max: Duration::from_secs(5),
-    });
-    let check = config.incoming.authenticate.then(|| SenderCheck::by(&resolver))??;
-    Some(Arc::new(check))
 }
 
 /// The journal key is made at the very first start; a journal whose key is gone is not taken over.
