@@ -44,7 +44,7 @@ class Tap:
         try:
             while octets := source.recv(65536):
                 if strip:
-                    octets = octets.replace(b"250-STARTTLS\r\n", b"")
+                    octets = octets.replace(b"STARTTLS", b"XNOTHING")
                 else:
                     with self.lock:
                         self.octets += octets
@@ -129,7 +129,7 @@ def _():
     wire = tap.seen()
     assert b"multipart/encrypted" in wire and b"\r\nSubject: [...]\r\n" in wire, wire[:1500]
     for word in (b"canary-subject", b"canary-body", b"Canary-Agent", "ünïcode".encode(),
-                 b"Their Name"[:0] or b"127.0.0.1"):
+                 b"127.0.0.1"):
         assert word not in wire, f"{word} was on the wire"
     assert b"dkim=pass" in head, head
     return f"{len(wire)} octets on the wire"
