@@ -8,6 +8,8 @@ mod account;
 mod asker;
 mod check;
 mod configuration;
+mod dns;
+mod explain;
 mod fsck;
 mod key;
 mod quickstart;
@@ -32,6 +34,8 @@ enum Command {
     Check(check::Arguments),
     Account(account::Arguments),
     Key(key::Arguments),
+    Dns(dns::Arguments),
+    Explain(explain::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -59,6 +63,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Account(arguments) => account::run(&arguments),
         Command::Key(arguments) => key::run(&arguments),
+        Command::Dns(arguments) => dns::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };

@@ -2,8 +2,10 @@
 //!
 //! Pure: files are looked at by the commands, not here.
 
-use super::Config;
 use super::values::LogAddresses;
+use super::{Config, convert};
+use crate::mailauth::KeyKind;
+use crate::plan::{Policy, Whose};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -35,6 +37,8 @@ pub fn review(config: &Config) -> Vec<Remark> {
     remarks.extend(outgoing(config));
     remarks.extend(keys(config));
     remarks.extend(web(config));
+    remarks.extend(dkim(config));
+    remarks.extend(seal(config));
     remarks.extend(warnings(config));
     remarks.sort_by_key(|remark| remark.weight != Weight::Error);
     remarks
@@ -142,9 +146,14 @@ fn outgoing(config: &Config) -> Vec<Remark> {
 
 fn keys(config: &Config) -> Vec<Remark> {
     let data = &config.server.data_dir.0;
-    let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", &path.0));
-    std::iter::once(("keys.journal", &config.keys.journal.0))
+    let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", path.0.as_path()));
+    let key = |(kind, path)| match kind {
+        KeyKind::Ed25519 => ("dkim.ed25519_key", path),
+        KeyKind::Rsa => ("dkim.rsa_key", path),
+    };
+    std::iter::once(("keys.journal", config.keys.journal.0.as_path()))
         .chain(pepper)
+        .chain(convert::dkim_keys(config).into_iter().map(key))
         .filter(|(_, path)| is_inside(path, data))
         .map(|(key, _)| {
             let text = "LIES IN THE DATA DIRECTORY: who takes or copies the one has the other too. \
@@ -160,6 +169,41 @@ fn web(config: &Config) -> Option<Remark> {
         (None, Some(_)) => Some(error("web.certificate", "is not set, and web.key is")),
         _ => None,
     }
+}
+
+fn dkim(config: &Config) -> Option<Remark> {
+    // RFC 6376 §3.1: labels of a name.
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let label = |label: &str| (1..=50).contains(&label.len()) && label.bytes().all(plain);
+    let valid = config.dkim.selector.split('.').all(label);
+    let text = "is no selector: lower-case letters, digits and hyphens, parted by dots";
+    (!valid).then(|| error("dkim.selector", text))
+}
+
+/// Rules that cannot all hold, and what gives up the seal.
+fn seal(config: &Config) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let rules = &config.seal.rules;
+    for (at, rule) in rules.iter().enumerate() {
+        if let Some(other) = rules[..at].iter().find(|other| other.whose == rule.whose) {
+            remarks.push(error("seal.rules", format!("`{other}` and `{rule}` cannot both hold")));
+        }
+        let domain = match &rule.whose {
+            Whose::From(address) => Some(address.domain()),
+            Whose::FromDomain(domain) => Some(domain.as_str()),
+            Whose::To(_) | Whose::ToDomain(_) => None,
+        };
+        let local = |domain: &str| config.mail.domains.iter().any(|known| known.0 == domain);
+        if domain.is_some_and(|domain| !local(domain)) {
+            let text = format!("`{rule}` is for nobody: its domain is not in mail.domains");
+            remarks.push(warning("seal.rules", text));
+        }
+    }
+    if config.seal.policy == Policy::Plain {
+        let text = "mail to others is never sealed unless a rule says so";
+        remarks.push(warning("seal.policy", text));
+    }
+    remarks
 }
 
 /// By the text of the paths, `..` and `.` taken out; links are not followed.
@@ -200,6 +244,7 @@ mod tests {
     use super::*;
     use crate::config::values::FilePath;
     use crate::config::{parse, reference};
+    use crate::plan::Rule;
 
     fn sample() -> Config {
         parse(&reference::sample(), Path::new("/etc/postseal/postseal.toml")).unwrap()
@@ -221,6 +266,31 @@ mod tests {
         let mut config = sample();
         config.keys.journal.0 = "/var/lib/postseal-keys/k".into();
         assert_eq!(review(&config), []);
+    }
+
+    #[test]
+    fn a_selector_is_a_name() {
+        for (selector, remarks) in [("2026-a", 0), ("a.b", 0), ("", 1), ("A", 1), ("a b", 1)] {
+            let mut config = sample();
+            config.dkim.selector = selector.into();
+            assert_eq!(review(&config).len(), remarks, "{selector}");
+        }
+    }
+
+    #[test]
+    fn rules_that_contradict_each_other_are_errors() {
+        let mut config = sample();
+        let ruled = |texts: &[&str]| texts.iter().map(|text| Rule::parse(text).unwrap()).collect();
+        config.seal.rules = ruled(&["x.example hold", "y.example plain", "X.example require"]);
+        let remarks = review(&config);
+        assert_eq!((remarks.len(), remarks[0].weight), (1, Weight::Error));
+        assert!(remarks[0].text.contains("`x.example hold` and `x.example require`"));
+        config.seal.rules = ruled(&["from a@example.org hold", "from elsewhere.example hold"]);
+        let remarks = review(&config);
+        assert_eq!((remarks.len(), remarks[0].weight), (1, Weight::Warning));
+        config.seal.rules.clear();
+        config.seal.policy = Policy::Plain;
+        assert_eq!(review(&config)[0].key, "seal.policy");
     }
 
     #[test]

@@ -25,6 +25,8 @@ mod open;
 mod peer;
 mod publish;
 mod seal;
+#[cfg(test)]
+pub mod testing;
 mod walk;
 mod wkd;
 

@@ -5,9 +5,7 @@
 //! turns, so that ten thousand messages to one of them do not keep the others waiting, and each has
 //! only so many deliveries at once.
 
-use super::item::{
-    Envelope, ItemId, Notify, Owed, Progress, RecipientProgress, Standing, Trouble,
-};
+use super::item::{Envelope, ItemId, Notify, Owed, Progress, RecipientProgress, Standing, Trouble};
 use super::schedule::Options;
 use crate::base::clock::{Instant, UnixTime};
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -21,7 +21,7 @@ mod events;
 mod examine;
 mod explain;
 
-pub use compose::{Conform, Sign};
+pub use compose::Sign;
 pub use explain::Explanation;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -69,8 +69,6 @@ pub struct PrepareWorld {
     pub publish: Arc<dyn Publish>,
     /// Signs what goes out.
     pub sign: Arc<dyn Sign>,
-    /// Makes plain copies fit for the wire.
-    pub conform: Conform,
     /// The time, by which keys expire.
     pub clock: Arc<dyn Clock>,
     /// For session keys, boundaries, and orders that tell nothing.

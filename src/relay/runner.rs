@@ -129,8 +129,7 @@ impl Drop for Round {
             let queue = &self.runner.parts.queue;
             let id = task.id;
             let why = Trouble::new(None, "4.3.0", "an internal error; it will be tried again");
-            let judged =
-                task.waiting.iter().map(|at| (*at, Verdict::Deferred(why.clone()), true));
+            let judged = task.waiting.iter().map(|at| (*at, Verdict::Deferred(why.clone()), true));
             let judged = judged.collect();
             queue.machine().settle(task, judged, queue.at());
             queue.note_change(id);
@@ -149,12 +148,10 @@ impl Runner {
             let prepared = self.parts.prepare.prepare(message, &task.waiting).await;
             self.carry_out(message, task, once_each(prepared, &task.waiting)).await
         };
-        let mut judged =
-            tokio::time::timeout(ROUND_TIME_MAX, attempt).await.unwrap_or_default();
+        let mut judged = tokio::time::timeout(ROUND_TIME_MAX, attempt).await.unwrap_or_default();
         let left = task.waiting.iter().filter(|at| judged.iter().all(|judged| judged.0 != **at));
         let why = Trouble::new(None, "4.3.0", "the attempt came to no end");
-        let deferred: Vec<_> =
-            left.map(|at| (*at, Verdict::Deferred(why.clone()), true)).collect();
+        let deferred: Vec<_> = left.map(|at| (*at, Verdict::Deferred(why.clone()), true)).collect();
         judged.extend(deferred);
         judged
     }
@@ -312,7 +309,8 @@ fn once_each(prepared: Vec<Prepared>, which: &[usize]) -> Vec<Prepared> {
     let mut left: Vec<usize> = which.to_vec();
     let mut out = Vec::new();
     for Prepared { recipients, action } in prepared {
-        let (ours, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|at| recipients.contains(at));
+        let (ours, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|at| recipients.contains(at));
         left = rest;
         if !ours.is_empty() {
             out.push(Prepared { recipients: ours, action });

@@ -29,6 +29,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use self::attempt::Attempt;
 use self::pool::Pool;
 use super::outgoing::{Consignment, Failure, Outcome, Transmit};
+use super::route::{self, NoRoute, Place};
 use crate::base::BoxFuture;
 use crate::seams::PeerCheck;
 use crate::smtp::client::{self, Content, Security};
@@ -70,6 +71,24 @@ impl Transmitter {
     /// Closes the connections that wait. Does not wait for it.
     pub fn close_idle(&self) {
         self.pool.clear();
+    }
+
+    /// Where mail for `domain` would go, as names or addresses in the order in which they are
+    /// tried; or in a sentence why nowhere.
+    pub async fn route(&self, domain: &str) -> Result<Vec<String>, String> {
+        let settings = self.settings();
+        let places = self.places(domain, &settings.options).await;
+        places
+            .map(|places| places.iter().map(Place::name).collect())
+            .map_err(|no_route| no_route.text)
+    }
+
+    async fn places(&self, domain: &str, options: &Options) -> Result<Vec<Place>, NoRoute> {
+        let (resolver, entropy) = (self.world.resolver.as_ref(), self.world.entropy.as_ref());
+        match &options.relayhost {
+            Some(relayhost) => relayhost.places(resolver, entropy).await,
+            None => route::places(domain, resolver, entropy, &options.hostname).await,
+        }
     }
 
     fn settings(&self) -> Arc<Settings> {

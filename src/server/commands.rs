@@ -49,8 +49,8 @@ pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
             .await
             .map(done),
         R::KeyPublish { address, on } => mailboxes.publish_key(&address, on).await.map(done),
-        // These two are the server's own and never come here.
-        R::Status {} | R::Reload {} => Ok(Answer::Done {}),
+        // These are the server's own and never come here.
+        R::Status {} | R::Reload {} | R::Explain { .. } => Ok(Answer::Done {}),
     };
     answer.unwrap_or_else(failed)
 }

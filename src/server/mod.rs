@@ -8,13 +8,16 @@ mod accept;
 mod admission;
 mod commands;
 mod events;
+mod explain;
 pub mod protocol;
 mod reload;
 mod run;
 mod session;
+mod signer;
 mod start;
 mod store;
 
+pub use signer::signer;
 pub use start::StartError;
 pub use store::{StoreError, lock};
 
@@ -66,6 +69,8 @@ struct Shared {
     receiver: Arc<relay::Receiver>,
     imap: Arc<Imap>,
     web: Arc<Web>,
+    /// Mail to others, where this server sends any.
+    sending: Option<explain::Sending>,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }

@@ -8,7 +8,8 @@
 
 use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
-use super::{Server, Shared, accept, commands, reload};
+use super::{Server, Shared, accept, commands, explain, reload};
+use crate::config::convert;
 use crate::host::control::{ControlPeer, ControlSocket};
 use crate::host::listen::{KINDS, Kind};
 use crate::host::notify::{State, notify};
@@ -176,6 +177,13 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
         Request::Reload {} => match reload::reload(shared) {
             Ok(()) => Answer::Done {},
             Err(error) => Answer::Failed { error },
+        },
+        Request::Explain { from, to } => match &shared.sending {
+            Some(sending) => {
+                let local = convert::domains(&shared.config());
+                explain::explain(sending, &local, &from, &to).await
+            }
+            None => Answer::Failed { error: "this server sends no mail to others".into() },
         },
         other => commands::account(&shared.mailboxes, other).await,
     }

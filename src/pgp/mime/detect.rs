@@ -9,8 +9,8 @@
 //! (enveloped data), RFC 5652 §3 and RFC 5083 (its object identifiers).
 //!
 //! # Known gaps
-//! PGP/MIME whose second part is base64 or quoted-printable is not recognised: RFC 3156 §4 leaves no
-//! reason for it. That a message is encrypted does not mean that its recipients can open it.
+//! PGP/MIME whose second part is base64 or quoted-printable is not recognised: RFC 3156 §4 leaves
+//! no reason for it. That a message is encrypted does not mean that its recipients can open it.
 
 use super::armor;
 use crate::mail::{Analysis, Content, Encoding, Part, analyse};

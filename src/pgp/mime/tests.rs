@@ -259,7 +259,8 @@ fn a_recipient_who_stands_there_twice_gets_one_session_key() {
 fn multiparts_keep_their_structure_and_bare_bodies_their_octets() {
     let bob = old_fashioned("bob@example.net");
     let mixed = b"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=\"x;y\"\r\n\r\n\
-        pre\r\n--x;y\r\n\r\none\r\n--x;y\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n--x;y--\r\nend";
+        pre\r\n--x;y\r\n\r\none\r\n--x;y\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n--x;y--\r\n\
+        end";
     let (payload, _) = opened(&sealed(mixed, &[&bob]), &bob).unwrap();
     let parts = analyse(&payload).structure.parts;
     assert_eq!((parts.len(), &parts[0].content), (3, &Content::Multipart));

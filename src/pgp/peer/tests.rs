@@ -289,7 +289,7 @@ fn what_is_no_public_certificate_is_malformed() {
 }
 
 #[test]
-fn heaps_of_strangers_signatures_cost_next_to_nothing() {
+fn heaps_of_strangers_signatures_are_thrown_away_or_refused() {
     let cert = made(usual());
     let stranger = made(builder("stranger@example.net"));
     let user_id = cert.userids().next().unwrap().userid().clone();
@@ -305,20 +305,10 @@ fn heaps_of_strangers_signatures_cost_next_to_nothing() {
         [packets[..place].concat(), one.repeat(count), packets[place..].concat()].concat()
     };
     let most = (PEER_CERT_BYTES_MAX - bytes(&cert).len()) / one.len();
-    let (hundred_thousand, within) = (flooded(100_000), flooded(most));
-    let start = started();
-    assert_eq!(judged(&hundred_thousand).unwrap_err(), Unusable::TooLarge);
-    let refused = start.elapsed();
-    assert!(judged(&within).is_ok());
-    let taken = start.elapsed() - refused;
-    assert!(refused.as_millis() < 50, "{refused:?}");
-    // Unoptimised tests are some ten times slower than the product.
-    assert!(taken.as_millis() < 500, "{most} signatures: {taken:?}");
-}
-
-#[allow(clippy::disallowed_methods, reason = "a test of how long something takes")]
-fn started() -> std::time::Instant {
-    std::time::Instant::now()
+    // How long the two take is measured by tests/peers/pgp.py, outside the library.
+    assert_eq!(judged(&flooded(100_000)).unwrap_err(), Unusable::TooLarge);
+    let peer = judged(&flooded(most)).unwrap();
+    assert_eq!(peer, judged(&bytes(&cert)).unwrap());
 }
 
 #[test]

@@ -6,14 +6,11 @@ use super::examine::{Examined, off_thread};
 use super::{Planned, PrepareOptions, Preparer};
 use crate::base::entropy::{self, Entropy};
 use crate::mail::Address;
+use crate::mail::wire;
 use crate::mailauth::Signer;
 use crate::pgp::{MimeError, PeerCert, autocrypt_field, seal_mime};
 use crate::plan::{Plan, Why};
 use crate::relay::outgoing::{Action, Outgoing, Prepared};
-
-/// Makes a message fit for the wire (lines of at most 998 octets, CRLF), or says in a sentence for
-/// its owner why that is not possible.
-pub type Conform = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync>;
 
 /// Signs what goes out.
 pub trait Sign: Send + Sync {
@@ -123,10 +120,11 @@ impl Preparer {
         let source = source.clone();
         let made = off_thread(source.message.len(), move || {
             seal_mime(&source.with_autocrypt(), &certs, &*entropy)
-                .map(|sealed| source.signed(sealed))
+                .map(|sealed| source.signed_if_fit(&sealed))
         });
         let action = match made.await {
-            Some(Ok(message)) => Action::Send { message, sealed: true },
+            Some(Ok(Ok(message))) => Action::Send { message, sealed: true },
+            Some(Ok(Err(unfit))) => unfit,
             Some(Err(MimeError::TooLarge)) => {
                 Action::Bounce { status: "5.3.4", why: MimeError::TooLarge.to_string() }
             }
@@ -141,15 +139,13 @@ impl Preparer {
     async fn plain(&self, source: &Source, planned: Vec<Planned>) -> Prepared {
         let sealed = planned.iter().all(|planned| planned.plan == Plan::Plain(Why::SealedAlready));
         let recipients = planned.into_iter().map(|planned| planned.recipient).collect();
-        let conform = Arc::clone(&self.world.conform);
         let source = source.clone();
         let made = off_thread(source.message.len(), move || {
-            conform(&source.with_autocrypt()).map(|fit| source.signed(fit))
+            source.signed_if_fit(&source.with_autocrypt())
         });
         let action = match made.await {
             Some(Ok(message)) => Action::Send { message, sealed },
-            // RFC 3463 §3.7: conversion is required and not possible.
-            Some(Err(why)) => Action::Bounce { status: "5.6.3", why },
+            Some(Err(unfit)) => unfit,
             None => died(),
         };
         Prepared { recipients, action }
@@ -161,14 +157,17 @@ impl Source {
         [&self.autocrypt[..], &self.message].concat()
     }
 
-    /// The message with its signatures in front.
-    fn signed(&self, message: Vec<u8>) -> Arc<Vec<u8>> {
+    /// The message as it can go over the wire, its signatures in front; or why it cannot.
+    fn signed_if_fit(&self, message: &[u8]) -> Result<Arc<Vec<u8>>, Action> {
+        // RFC 3463 §3.7: conversion is required and not possible.
+        let unfit = |why: wire::Unfit| Action::Bounce { status: "5.6.3", why: why.to_string() };
+        let message = wire::conform(message).map_err(unfit)?;
         let domain = self.from_domain.as_deref();
         let fields = domain.and_then(|domain| self.sign.sign(&message, domain));
-        Arc::new(match fields {
-            Some(fields) => [fields, message].concat(),
-            None => message,
-        })
+        Ok(Arc::new(match fields {
+            Some(fields) => [fields, message.into_owned()].concat(),
+            None => message.into_owned(),
+        }))
     }
 }
 

@@ -12,7 +12,7 @@ use super::pool::{Key, close};
 use super::trouble::{Trouble, refused};
 use super::{Settings, TlsPolicy, Transmitter};
 use crate::relay::outgoing::{Consignment, Outcome};
-use crate::relay::route::{self, Addresses, NoRoute, Place};
+use crate::relay::route::{self, Addresses, Place};
 use crate::smtp::client::limits::TRANSACTION_RECIPIENTS_MAX;
 use crate::smtp::client::{self, Broken, Content, Envelope, Event, Recipient, Verdict};
 
@@ -81,7 +81,7 @@ impl<'a> Attempt<'a> {
     }
 
     pub async fn run(mut self) -> Vec<Outcome> {
-        match self.places().await {
+        match self.transmitter.places(&self.consignment.domain, &self.settings.options).await {
             Ok(places) => {
                 for place in &places {
                     if self.is_over() || self.try_place(place).await.is_break() {
@@ -103,18 +103,6 @@ impl<'a> Attempt<'a> {
                 outcome.unwrap_or_else(|| trouble.unwrap_or_else(Trouble::out_of_time).outcome())
             })
             .collect()
-    }
-
-    async fn places(&self) -> Result<Vec<Place>, NoRoute> {
-        let (world, options) = (&self.transmitter.world, &self.settings.options);
-        let (resolver, entropy) = (world.resolver.as_ref(), world.entropy.as_ref());
-        match &options.relayhost {
-            Some(relayhost) => relayhost.places(resolver, entropy).await,
-            None => {
-                let domain = &self.consignment.domain;
-                route::places(domain, resolver, entropy, &options.hostname).await
-            }
-        }
     }
 
     /// Nobody is left, or nothing more may be tried.
