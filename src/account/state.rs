@@ -191,8 +191,6 @@ impl State {
         // One batch has consecutive slots of one segment; the views stand before their record.
         let Some(slot) = at.slot.checked_sub(view.slots_before) else { return };
         let frame = Address { segment: at.segment, slot };
-        self.pending.remove(&frame);
-        self.remember(view.object);
         let Some(folder) = self.folders.get_mut(&view.mailbox) else { return };
         let mut shown = false;
         folder.pages.change(&UidSet::range(view.uid, view.uid), |row| {
@@ -203,7 +201,10 @@ impl State {
             }
             same
         });
+        // Without its row, which can only be after damage, the view is found again by itself.
         if shown {
+            self.pending.remove(&frame);
+            self.remember(view.object);
             self.release(view.arrival);
         }
     }

@@ -6,7 +6,9 @@
 use super::Failure;
 use super::configuration::Configuration;
 use crate::config::{Config, Remark, Weight, convert, review};
+use crate::host::dkim_key::DkimKey;
 use crate::host::{files, tls};
+use crate::mailauth::KeyKind;
 use std::path::Path;
 
 /// Say what is wrong with a configuration, with line and nearest key
@@ -59,10 +61,24 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     if let Some(problem) = key_problem(&config.keys.journal.0, made_at_start(config)) {
         error("keys.journal", problem);
     }
+    for (kind, path) in convert::dkim_keys(config) {
+        let key = match kind {
+            KeyKind::Ed25519 => "dkim.ed25519_key",
+            KeyKind::Rsa => "dkim.rsa_key",
+        };
+        if let Err(problem) = DkimKey::read(path, kind) {
+            error(key, problem.to_string());
+        }
+    }
     if let Some(path) = &config.keys.pepper
         && let Some(problem) = key_problem(&path.0, false)
     {
         error("keys.pepper", problem);
+    }
+    if let Some(path) = &config.outgoing.relayhost_password_file
+        && let Err(problem) = files::read_password(&path.0)
+    {
+        error("outgoing.relayhost_password_file", problem.to_string());
     }
     remarks.extend(key_hosts(config));
     remarks

@@ -8,6 +8,7 @@ mod account;
 mod asker;
 mod check;
 mod configuration;
+mod dns;
 mod explain;
 mod fsck;
 mod key;
@@ -32,8 +33,9 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Account(account::Arguments),
-    Explain(explain::Arguments),
     Key(key::Arguments),
+    Dns(dns::Arguments),
+    Explain(explain::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -60,8 +62,9 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Account(arguments) => account::run(&arguments),
-        Command::Explain(arguments) => explain::run(&arguments),
         Command::Key(arguments) => key::run(&arguments),
+        Command::Dns(arguments) => dns::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };

@@ -2,10 +2,11 @@
 //! this file knows both sides.
 
 use super::Config;
-use super::values::{LogAddresses, LogDestination, LogLevel};
+use super::values::{DmarcAction, LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
 use crate::base::secret::SecretBytes;
 use crate::mail::Address;
+use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
 use crate::plan;
 use crate::relay::{self, transmit};
@@ -44,8 +45,26 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         postmaster: Address::parse(config.mail.postmaster.as_bytes()).ok(),
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
+        incoming: relay::Incoming {
+            authenticate: config.incoming.authenticate,
+            junk: config.incoming.dmarc == DmarcAction::Junk,
+        },
         limits: smtp_limits(config),
-        submission: relay::SubmissionOptions::default(),
+        submission: submission(config),
+    }
+}
+
+fn submission(config: &Config) -> relay::SubmissionOptions {
+    let submission = &config.submission;
+    relay::SubmissionOptions {
+        strip: submission.strip.iter().map(|name| name.0.clone()).collect(),
+        utc_date: submission.utc_date,
+        rates: relay::Rates {
+            messages_per_hour: submission.messages_per_hour,
+            messages_per_day: submission.messages_per_day,
+            recipients_per_hour: submission.recipients_per_hour,
+            recipients_per_day: submission.recipients_per_day,
+        },
     }
 }
 
@@ -134,6 +153,13 @@ fn smtp_limits(config: &Config) -> relay::Limits {
 /// The local domains, in lower case.
 pub fn domains(config: &Config) -> Vec<String> {
     config.mail.domains.iter().map(|domain| domain.0.clone()).collect()
+}
+
+/// The secret keys of DKIM that are named.
+pub fn dkim_keys(config: &Config) -> Vec<(KeyKind, &Path)> {
+    let dkim = &config.dkim;
+    let named = [(KeyKind::Ed25519, &dkim.ed25519_key), (KeyKind::Rsa, &dkim.rsa_key)];
+    named.into_iter().filter_map(|(kind, path)| Some((kind, path.as_ref()?.0.as_path()))).collect()
 }
 
 fn hours(duration: std::time::Duration) -> u32 {

@@ -2,8 +2,9 @@
 //!
 //! Pure: files are looked at by the commands, not here.
 
-use super::Config;
 use super::values::LogAddresses;
+use super::{Config, convert};
+use crate::mailauth::KeyKind;
 use crate::plan::{Policy, Whose};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +37,7 @@ pub fn review(config: &Config) -> Vec<Remark> {
     remarks.extend(outgoing(config));
     remarks.extend(keys(config));
     remarks.extend(web(config));
+    remarks.extend(dkim(config));
     remarks.extend(seal(config));
     remarks.extend(warnings(config));
     remarks.sort_by_key(|remark| remark.weight != Weight::Error);
@@ -144,9 +146,14 @@ fn outgoing(config: &Config) -> Vec<Remark> {
 
 fn keys(config: &Config) -> Vec<Remark> {
     let data = &config.server.data_dir.0;
-    let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", &path.0));
-    std::iter::once(("keys.journal", &config.keys.journal.0))
+    let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", path.0.as_path()));
+    let key = |(kind, path)| match kind {
+        KeyKind::Ed25519 => ("dkim.ed25519_key", path),
+        KeyKind::Rsa => ("dkim.rsa_key", path),
+    };
+    std::iter::once(("keys.journal", config.keys.journal.0.as_path()))
         .chain(pepper)
+        .chain(convert::dkim_keys(config).into_iter().map(key))
         .filter(|(_, path)| is_inside(path, data))
         .map(|(key, _)| {
             let text = "LIES IN THE DATA DIRECTORY: who takes or copies the one has the other too. \
@@ -162,6 +169,15 @@ fn web(config: &Config) -> Option<Remark> {
         (None, Some(_)) => Some(error("web.certificate", "is not set, and web.key is")),
         _ => None,
     }
+}
+
+fn dkim(config: &Config) -> Option<Remark> {
+    // RFC 6376 §3.1: labels of a name.
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let label = |label: &str| (1..=50).contains(&label.len()) && label.bytes().all(plain);
+    let valid = config.dkim.selector.split('.').all(label);
+    let text = "is no selector: lower-case letters, digits and hyphens, parted by dots";
+    (!valid).then(|| error("dkim.selector", text))
 }
 
 /// Rules that cannot all hold, and what gives up the seal.
@@ -250,6 +266,15 @@ mod tests {
         let mut config = sample();
         config.keys.journal.0 = "/var/lib/postseal-keys/k".into();
         assert_eq!(review(&config), []);
+    }
+
+    #[test]
+    fn a_selector_is_a_name() {
+        for (selector, remarks) in [("2026-a", 0), ("a.b", 0), ("", 1), ("A", 1), ("a b", 1)] {
+            let mut config = sample();
+            config.dkim.selector = selector.into();
+            assert_eq!(review(&config).len(), remarks, "{selector}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@
 
 use super::parse::Reader;
 use super::values::{
-    Delimiter, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Port, Setting, Size,
+    Delimiter, DmarcAction, DomainName, FieldName, FilePath, LogAddresses, LogDestination,
+    LogLevel, Port, Setting, Size,
 };
 use crate::plan::{Policy, Rule};
 use crate::relay::Relayhost;
@@ -239,10 +240,31 @@ options! {
         message_timeout: Duration = Default(r#""1 h""#), Reload,
             "How long one message may take as a whole. It bounds senders that drip.";
     }
+    submission: Submission "What holds for mail from users, beside what their sessions may use." {
+        strip: Vec<FieldName> = Default(r#"["User-Agent", "X-Mailer", "X-Originating-IP"]"#),
+            Reload,
+            "Header fields that are taken out because they tell of the writer's program or \
+             machine. What a DKIM signature of the writer's program covers stays.";
+        utc_date: bool = Default("true"), Reload,
+            "Whether the Date field is written in UTC. The moment stays the same, and does not \
+             tell in which part of the world the writer is.";
+        messages_per_hour: u32 = Default("200"), Reload,
+            "Messages that one account may send within an hour; 0 is no limit. More are told to \
+             try again later, which bounds what a stolen password is good for.";
+        messages_per_day: u32 = Default("1000"), Reload,
+            "Messages that one account may send within a day; 0 is no limit. The counts are in \
+             memory and begin anew at a restart.";
+        recipients_per_hour: u32 = Default("1000"), Reload,
+            "Recipients of all messages of one account within an hour; 0 is no limit. Each \
+             recipient of each message counts.";
+        recipients_per_day: u32 = Default("3000"), Reload,
+            "Recipients of all messages of one account within a day; 0 is no limit. Each \
+             recipient of each message counts.";
+    }
     outgoing: Outgoing "Mail to other servers." {
         relayhost: Option<Relayhost> = Default(r#""""#), Reload,
-            "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that its \
-             MX records are not looked for. When empty, mail goes to the servers of each domain.";
+            "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that \
+             its MX records are not looked for. When empty, mail goes to the servers of each domain.";
         relayhost_user: String = Default(r#""""#), Reload,
             "Who to log in as at the relay, or nobody when empty. A login takes place only over \
              TLS with a certificate that is valid for the relay's name.";
@@ -268,6 +290,28 @@ options! {
         keep_connection: Duration = Default(r#""4 s""#), Reload,
             "How long a connection waits for the next message to the same server. It spares \
              greeting and handshake.";
+    }
+    incoming: IncomingMail "Who wrote mail that comes from other servers. The verdicts stand in \
+        an Authentication-Results field (RFC 8601)." {
+        authenticate: bool = Default("true"), Restart,
+            "Whether SPF, DKIM, DMARC and ARC are looked at, for at most five seconds. Without \
+             them no encrypted mail of others is shown opened.";
+        dmarc: DmarcAction = Default(r#""junk""#), Reload,
+            "What is done with mail that fails DMARC where its author's domain asks for \
+             quarantine or rejection. It goes to the junk folder, or is only marked; nothing is \
+             refused, because mailing lists break signatures.";
+    }
+    dkim: Dkim "Signatures on mail that goes out. `postseal dns --make-keys` makes the keys and \
+        prints the records to publish." {
+        selector: String = Default(r#""postseal""#), Restart,
+            "The name under which the keys are published: `-ed25519` or `-rsa` is appended. \
+             Choose another one when you exchange the keys.";
+        ed25519_key: Option<FilePath> = Default(r#""""#), Restart,
+            "A PKCS#8 PEM file with an Ed25519 key (RFC 8463); empty means no such signature. It \
+             is fast, but some large providers verify RSA alone.";
+        rsa_key: Option<FilePath> = Default(r#""""#), Restart,
+            "A PKCS#8 PEM file with an RSA key of 2048 bits or more; empty means no such \
+             signature. Each signature costs as much as sealing four mails.";
     }
     imap: Imap "How much IMAP sessions may use." {
         sessions: u32 = Default("5000"), Reload,

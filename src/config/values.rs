@@ -192,6 +192,53 @@ impl Setting for String {
     }
 }
 
+/// Fields that are never taken out of a message: without them it is none, or another.
+const KEPT_FIELDS: [&str; 12] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Received",
+    "MIME-Version",
+    "DKIM-Signature",
+];
+
+/// The name of a header field that may be left out of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldName(pub String);
+
+impl Setting for FieldName {
+    const KIND: &'static str = "header field name";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        // RFC 5322 §2.2.
+        let named = |name: &&str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+        };
+        let name =
+            value.as_str().filter(named).ok_or_else(|| expected(Self::KIND, "\"X-Mailer\""))?;
+        let kept = KEPT_FIELDS.iter().any(|kept| kept.eq_ignore_ascii_case(name))
+            || name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("Content-"));
+        match kept {
+            true => Err(format!("{name} is a field that a message needs")),
+            false => Ok(FieldName(name.to_owned())),
+        }
+    }
+}
+
+impl Setting for Vec<FieldName> {
+    const KIND: &'static str = "list of header field names";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        list(value, base, "[\"User-Agent\", \"X-Mailer\"]")
+    }
+}
+
 /// The character between a local part and its detail, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delimiter(pub Option<u8>);
@@ -321,6 +368,27 @@ impl Setting for LogAddresses {
     }
 }
 
+/// What is done with mail that fails DMARC under a policy of quarantine or reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DmarcAction {
+    /// It goes to the junk folder.
+    Junk,
+    /// It is only written in the header.
+    Mark,
+}
+
+impl Setting for DmarcAction {
+    const KIND: &'static str = "one of \"junk\", \"mark\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("junk") => Ok(DmarcAction::Junk),
+            Some("mark") => Ok(DmarcAction::Mark),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogDestination {
@@ -393,6 +461,14 @@ mod tests {
         }
         for word in ["\"encrypt\"", "\"PLAIN\"", "\"\"", "true"] {
             assert!(read::<Policy>(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_message_needs_is_never_stripped() {
+        assert_eq!(read::<FieldName>("\"X-Mailer\"").unwrap().0, "X-Mailer");
+        for bad in ["\"\"", "\"from\"", "\"Content-Type\"", "\"a:\"", "\"a b\"", "\"ü\"", "7"] {
+            assert!(read::<FieldName>(bad).is_err(), "{bad}");
         }
     }
 

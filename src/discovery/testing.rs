@@ -27,8 +27,13 @@ pub struct TestNet {
     web: Mutex<Handler>,
     asked: Mutex<Vec<FetchRequest>>,
     resolved: Mutex<Vec<String>>,
-    /// Answers never come.
+    at_once: Mutex<(usize, usize)>,
+    /// Answers never come, and limits of up to [`TestNet::passed`] run out.
     pub stuck: Mutex<bool>,
+    /// How much time passes while answers do not come.
+    pub passed: Mutex<Duration>,
+    /// Answers let others run before they come.
+    pub slow: Mutex<bool>,
 }
 
 impl TestNet {
@@ -40,7 +45,10 @@ impl TestNet {
             web: Mutex::new(Box::new(|_| Ok(status(404)))),
             asked: Mutex::default(),
             resolved: Mutex::default(),
-            stuck: Mutex::new(false),
+            at_once: Mutex::default(),
+            stuck: Mutex::default(),
+            passed: Mutex::new(TIME_MAX),
+            slow: Mutex::default(),
         })
     }
 
@@ -71,6 +79,11 @@ impl TestNet {
     /// Takes out the names whose addresses were asked for.
     pub fn resolved(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.resolved))
+    }
+
+    /// The most questions that were open at once.
+    pub fn most_at_once(&self) -> usize {
+        lock(&self.at_once).1
     }
 
     /// A finder in this network that may ask what `vet` allows.
@@ -122,19 +135,28 @@ impl Fetch for TestNet {
     fn get(&self, request: FetchRequest) -> BoxFuture<'_, Result<Fetched, FetchError>> {
         let answer = lock(&self.web)(&request);
         lock(&self.asked).push(request);
-        let stuck = *lock(&self.stuck);
+        let (stuck, slow) = (*lock(&self.stuck), *lock(&self.slow));
         Box::pin(async move {
+            {
+                let (now, most) = &mut *lock(&self.at_once);
+                *now += 1;
+                *most = (*most).max(*now);
+            }
             if stuck {
                 std::future::pending::<()>().await;
             }
+            for _ in 0..if slow { 20 } else { 0 } {
+                tokio::task::yield_now().await;
+            }
+            lock(&self.at_once).0 -= 1;
             answer
         })
     }
 }
 
 impl Timer for TestNet {
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        match *lock(&self.stuck) {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        match *lock(&self.stuck) && duration <= *lock(&self.passed) {
             true => Box::pin(std::future::ready(())),
             false => Box::pin(std::future::pending()),
         }

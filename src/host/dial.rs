@@ -5,19 +5,24 @@
 //!
 //! # Standards
 //! RFC 8446, RFC 5246, RFC 6125 (names, by the library), RFC 7435 (opportunistic security).
+//!
+//! # Known gaps
+//! A server whose certificate the library cannot read at all (X.509 version 1, RSA below 2,048
+//! bits), or that knows no cipher with authentication, cannot be shaken hands with.
 
-use super::tls::{facts, offered};
+use super::roots;
+use super::tls::{TlsError, facts, offered};
 use crate::base::BoxFuture;
 use crate::seams::{BoxStream, Dial, PeerCheck, TlsStream};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -26,78 +31,50 @@ use tokio_rustls::TlsConnector;
 /// reply may take ten minutes (RFC 5321 §4.5.3.2.6), and routers forget sooner.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
 
-/// Certificates that extra roots may have.
-const EXTRA_ROOTS_MAX: usize = 1000;
-
-/// Why the roots cannot be used.
-#[derive(Debug)]
-pub enum RootsError {
-    /// The text holds something that is no certificate, or too many.
-    Pem,
-    /// The library refuses a certificate, or the whole.
-    Library(rustls::Error),
-}
-
-impl std::fmt::Display for RootsError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            RootsError::Pem => f.write_str("holds no PEM certificates that can be read"),
-            RootsError::Library(error) => write!(f, "TLS: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for RootsError {}
-
 /// Makes connections.
 pub struct Dialer {
     unchecked: TlsConnector,
-    checked: TlsConnector,
+    checked: RwLock<TlsConnector>,
 }
 
 impl Dialer {
-    /// Believes the system's roots and those in `extra_pem`, for closed networks. Reads the
-    /// system's files. A system without roots is no error here: then only the extra ones are
-    /// believed, and [`PeerCheck::Name`] fails for others.
-    pub fn new(extra_pem: Option<&[u8]>) -> Result<Dialer, RootsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(pem) = extra_pem {
-            for certificate in read_roots(pem)? {
-                roots.add(certificate).map_err(RootsError::Library)?;
-            }
+    /// Trusts the system's authorities and those in the PEM file `extra_roots`, where a name is to
+    /// be verified. Reads the system's files.
+    pub fn new(extra_roots: Option<&Path>) -> Result<Dialer, TlsError> {
+        let unchecked = TlsConnector::from(Arc::new(unchecked()?));
+        Ok(Dialer { unchecked, checked: RwLock::new(checked(extra_roots)?) })
+    }
+
+    /// Reads the authorities again, for connections from now on; on an error the old ones stay.
+    pub fn reload(&self, extra_roots: Option<&Path>) -> Result<(), TlsError> {
+        let fresh = checked(extra_roots)?;
+        *self.checked.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn connector(&self, check: PeerCheck) -> TlsConnector {
+        match check {
+            PeerCheck::Nothing => self.unchecked.clone(),
+            PeerCheck::Name => self.checked.read().unwrap_or_else(PoisonError::into_inner).clone(),
         }
-        let provider = Arc::new(offered());
-        let anybody = Arc::new(Anybody(Arc::clone(&provider)));
-        let unchecked = builder(&provider)?
-            .dangerous()
-            .with_custom_certificate_verifier(anybody)
-            .with_no_client_auth();
-        let checked = builder(&provider)?.with_root_certificates(roots).with_no_client_auth();
-        Ok(Dialer { unchecked: connector(unchecked), checked: connector(checked) })
     }
 }
 
-fn read_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RootsError> {
-    let roots: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(pem).take(EXTRA_ROOTS_MAX + 1).collect();
-    match roots {
-        Ok(roots) if (1..=EXTRA_ROOTS_MAX).contains(&roots.len()) => Ok(roots),
-        _ => Err(RootsError::Pem),
-    }
+fn checked(extra_roots: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    let config = roots::client(roots::load(extra_roots)?)?;
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn builder(
-    provider: &Arc<CryptoProvider>,
-) -> Result<ConfigBuilder<ClientConfig, rustls::WantsVerifier>, RootsError> {
-    ClientConfig::builder_with_provider(Arc::clone(provider))
+fn unchecked() -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(offered());
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(RootsError::Library)
-}
-
-fn connector(mut config: ClientConfig) -> TlsConnector {
+        .map_err(TlsError::Library)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    TlsConnector::from(Arc::new(config))
+    Ok(config)
 }
 
 impl Dial for Dialer {
@@ -122,11 +99,7 @@ impl Dial for Dialer {
         Box::pin(async move {
             let name = ServerName::try_from(server_name.to_owned())
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            let connector = match check {
-                PeerCheck::Nothing => &self.unchecked,
-                PeerCheck::Name => &self.checked,
-            };
-            let stream = connector.connect(name, stream).await?;
+            let stream = self.connector(check).connect(name, stream).await?;
             let facts = facts(stream.get_ref().1, Some(server_name));
             Ok(TlsStream { stream: Box::new(stream), facts })
         })
@@ -195,16 +168,18 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// A listener's TLS for `localhost`, and its authority.
-    fn site(name: &str) -> (Tls, String) {
+    /// A listener's TLS for `localhost`, and a client that knows its authority.
+    fn site(name: &str) -> (Tls, Dialer) {
         let dir = std::env::temp_dir().join(format!("postseal-dial-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         let made = test_ca::make(&["localhost", "127.0.0.1"], SystemClock::new().now()).unwrap();
         files::create_private(&dir.join("cert.pem"), made.certificate.as_bytes()).unwrap();
         files::create_private(&dir.join("key.pem"), made.key.as_bytes()).unwrap();
+        files::create_private(&dir.join("ca.pem"), made.authority.as_bytes()).unwrap();
         let tls = Tls::load(&dir.join("cert.pem"), &dir.join("key.pem")).unwrap();
+        let dialer = Dialer::new(Some(&dir.join("ca.pem"))).unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
-        (tls, made.authority)
+        (tls, dialer)
     }
 
     async fn shake(
@@ -221,8 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_verified_and_nothing_takes_anybody() {
-        let (tls, authority) = site("names");
-        let knows = Dialer::new(Some(authority.as_bytes())).unwrap();
+        let (tls, knows) = site("names");
         let does_not = Dialer::new(None).unwrap();
         let facts = shake(&knows, &tls, "localhost", PeerCheck::Name).await.unwrap().facts;
         assert_eq!(facts.version, "TLSv1.3");
@@ -233,6 +207,8 @@ mod tests {
         for name in ["localhost", "other.example", "192.0.2.1"] {
             assert!(shake(&does_not, &tls, name, PeerCheck::Nothing).await.is_ok(), "{name}");
         }
+        knows.reload(None).unwrap();
+        assert!(shake(&knows, &tls, "localhost", PeerCheck::Name).await.is_err());
     }
 
     #[tokio::test]
@@ -247,18 +223,13 @@ mod tests {
     #[test]
     fn the_hybrid_group_is_offered_first_and_nothing_is_resumed() {
         let dialer = Dialer::new(None).unwrap();
-        for connector in [&dialer.checked, &dialer.unchecked] {
+        for check in [PeerCheck::Name, PeerCheck::Nothing] {
+            let connector = dialer.connector(check);
             let config = connector.config();
             let first = config.crypto_provider().kx_groups[0].name();
             assert_eq!(first, rustls::NamedGroup::X25519MLKEM768);
             assert!(format!("{:?}", config.resumption).contains("Disabled"));
         }
-    }
-
-    #[test]
-    fn roots_that_are_none_are_refused() {
-        assert!(matches!(Dialer::new(Some(b"")), Err(RootsError::Pem)));
-        assert!(matches!(Dialer::new(Some(b"nonsense")), Err(RootsError::Pem)));
     }
 
     #[tokio::test]

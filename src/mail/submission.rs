@@ -15,6 +15,8 @@
 //! A Message-ID that the program made keeps the name of the machine it may hold, because its own
 //! copy of the message has the same one. Resent fields are not checked for who resends.
 
+use std::collections::BTreeSet;
+
 use super::address::Address;
 use super::date::DateTime;
 use super::header::{Field, fields, header_bytes, unfold, write};
@@ -126,11 +128,10 @@ pub fn header(message: &[u8], additions: &Additions<'_>) -> (Vec<u8>, usize) {
     add("From", format!("<{}>", additions.from));
     add("Message-ID", format!("<{}>", additions.message_id));
     for field in fields(block) {
-        let covered = signed.iter().any(|name| field.is(name));
-        if is_taken_out(field, additions, covered) {
+        if is_taken_out(field, additions, &signed) {
             continue;
         }
-        match utc(field).filter(|_| additions.utc_date && !covered) {
+        match utc(field).filter(|_| additions.utc_date && !signed.contains("date")) {
             Some(date) => drop(write(&mut out, "Date", date.as_bytes())),
             None => out.extend_from_slice(field.raw),
         }
@@ -143,13 +144,13 @@ pub fn header(message: &[u8], additions: &Additions<'_>) -> (Vec<u8>, usize) {
     (out, taken)
 }
 
-fn is_taken_out(field: Field<'_>, additions: &Additions<'_>, covered: bool) -> bool {
-    let stripped = || additions.strip.iter().any(|name| field.is(name));
+fn is_taken_out(field: Field<'_>, additions: &Additions<'_>, signed: &BTreeSet<String>) -> bool {
+    let stripped = additions.strip.iter().find(|name| field.is(name));
     field.is("Bcc")
         || field.is("Resent-Bcc")
         || field.is("Return-Path")
         || (field.is("Authentication-Results") && is_ours(field.body, additions.hostname))
-        || (!covered && stripped())
+        || stripped.is_some_and(|name| !signed.contains(&name.to_ascii_lowercase()))
 }
 
 /// RFC 8601 §2.2: the field starts with the name of who checked.
@@ -167,8 +168,8 @@ fn utc(field: Field<'_>) -> Option<String> {
 }
 
 /// The fields that DKIM signatures cover, in lower case.
-fn signed_names(block: &[u8]) -> Vec<String> {
-    let mut out = Vec::new();
+fn signed_names(block: &[u8]) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
     for field in fields(block).filter(|field| field.is("DKIM-Signature")) {
         let text = unfold(field.body);
         for tag in text.split(|octet| *octet == b';') {

@@ -2,9 +2,9 @@
 //!
 //! RFC 7489 §3.1 aligns two domains if they belong to one organisation. Where an organisation ends
 //! cannot be read from a name (`co.uk`, `github.io`). For DMARC's own verdict mail-auth finds it by
-//! the tree walk of RFC 9989 §4.10. The proof of an author is asked more: the signer's domain is the
-//! author's or stands above it. Whoever holds a zone can speak for what lies in it, so that nothing
-//! need be known about public suffixes.
+//! the tree walk of RFC 9989 §4.10. The proof of an author is asked more: the signer's domain is
+//! the author's or stands above it. Whoever holds a zone can speak for what lies in it, so that
+//! nothing need be known about public suffixes.
 //!
 //! # Known gaps
 //! A signature by `news.example.org` for an author at `example.org`, or by a sister domain, passes

@@ -126,12 +126,13 @@ impl<'x> Bounded<'x> {
     /// RFC 8617 §4.2.1: a chain that is too long or weak is no chain.
     fn bound_arc(&mut self) {
         let message = &mut self.message;
-        let sets = message.as_headers.len().max(message.ams_headers.len());
+        let sets = message.as_headers.len();
         let weak = |found: &Header<'_, mail_auth::arc::Signature>| {
             found.header.a == Algorithm::RsaSha1 || found.header.h.len() > SIGNED_NAMES_MAX
         };
         let broken = sets > ARC_SETS_MAX
-            || message.aar_headers.len() > ARC_SETS_MAX
+            || sets != message.ams_headers.len()
+            || sets != message.aar_headers.len()
             || message.ams_headers.iter().any(weak);
         if broken || message.has_arc_errors {
             self.arc = Some(ArcResult::Fail);
@@ -172,13 +173,6 @@ impl<'x> Bounded<'x> {
         verified.chain(self.dismissed.iter().cloned()).collect()
     }
 
-    /// The verdicts when nothing more can be known in time.
-    pub fn dkim_unknown(&self) -> Vec<DkimVerdict> {
-        let unknown = self.message.dkim_headers.iter();
-        let unknown = unknown.map(|found| verdict(DkimResult::TempError, Some(&found.header)));
-        unknown.chain(self.dismissed.iter().cloned()).collect()
-    }
-
     /// The verdict on the chain, `output` being mail-auth's.
     pub fn arc(&self, output: &mail_auth::DkimResult) -> Option<ArcResult> {
         self.arc.or(match output {
@@ -187,11 +181,6 @@ impl<'x> Bounded<'x> {
             mail_auth::DkimResult::TempError(_) => Some(ArcResult::TempError),
             _ => Some(ArcResult::Fail),
         })
-    }
-
-    /// Whether there is a chain to verify.
-    pub fn has_chain(&self) -> bool {
-        !self.message.as_headers.is_empty() || !self.message.ams_headers.is_empty()
     }
 }
 
@@ -237,16 +226,14 @@ fn result(found: &mail_auth::DkimResult) -> DkimResult {
 }
 
 fn verdict(result: DkimResult, signature: Option<&Signature>) -> DkimVerdict {
-    let start = signature.map(|signature| {
-        let base64 = BASE64_STANDARD.encode(signature.b.get(..START_BYTES).unwrap_or(&signature.b));
-        base64.chars().take(START_BYTES).collect()
-    });
+    let Some(signature) = signature else { return DkimVerdict::unread(result) };
+    let base64 = BASE64_STANDARD.encode(signature.b.get(..START_BYTES).unwrap_or(&signature.b));
     DkimVerdict {
         result,
-        domain: signature.map(|signature| signature.d.clone()).unwrap_or_default(),
-        selector: signature.map(|signature| signature.s.clone()).unwrap_or_default(),
-        algorithm: signature.map_or("", |signature| signature.a.name()),
-        start: start.unwrap_or_default(),
+        domain: signature.d.clone(),
+        selector: signature.s.clone(),
+        algorithm: signature.a.name(),
+        start: base64.chars().take(START_BYTES).collect(),
     }
 }
 
@@ -304,24 +291,30 @@ mod tests {
         let bounded = Bounded::read(&outline).unwrap();
         assert_eq!(bounded.message.dkim_headers.len(), SIGNATURES_MAX);
         assert_eq!(bounded.message.dkim_headers[0].header.d, "b.example");
-        assert_eq!(bounded.dkim_unknown()[0].start, "AAAABBBB");
+        assert_eq!(
+            verdict(DkimResult::Pass, Some(&bounded.message.dkim_headers[0].header)).start,
+            "AAAABBBB"
+        );
     }
 
     #[test]
-    fn a_flood_of_signatures_costs_little() {
-        let began = std::time::Instant::now();
+    fn a_flood_of_signatures_is_not_read() {
         let text = format!("{}From: a@b.example\r\n\r\n", SIGNATURE.repeat(10_000));
         assert!(bounded(&text).is_none());
         let text = format!("{}From: a@b.example\r\n\r\n", SIGNATURE.repeat(900));
         assert_eq!(bounded(&text).unwrap().0, SIGNATURES_MAX);
         let long = format!("X: {}\r\n{SIGNATURE}From: a@b.example\r\n\r\n", "y".repeat(1 << 20));
         assert!(bounded(&long).is_none());
-        assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
     }
 
     proptest! {
         #[test]
-        fn any_header_is_read(text in "(DKIM-Signature|ARC-Seal|: ?|v=1;|a=rsa-sha256;|i=1;|cv=none;|d=b;|s=x;|b=A;|bh=A;|h=from;|From: a@b|\r\n|\r\n ){0,60}") {
+        fn any_header_is_read(
+            text in concat!(
+                "(DKIM-Signature|ARC-Seal|: ?|v=1;|a=rsa-sha256;|i=1;|cv=none;|d=b;|s=x;|b=A;|",
+                "bh=A;|h=from;|From: a@b|\r\n|\r\n ){0,60}",
+            ),
+        ) {
             let text = format!("{text}\r\n\r\nbody");
             bounded(&text);
         }

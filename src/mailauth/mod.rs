@@ -3,8 +3,8 @@
 //!
 //! The verdicts are made by [`CheckSender`], implemented in `host` with mail-auth and a resolver.
 //! What is asked of it, how much of a message it may look at, what a verdict means and how it is
-//! written down are decided here, without I/O. A verdict never refuses a message: it may file one as
-//! junk, and it decides whether the author is proved ([`Verdicts::proves`]).
+//! written down are decided here, without I/O. A verdict never refuses a message: it may file one
+//! as junk, and it decides whether the author is proved ([`Verdicts::proves`]).
 //!
 //! # Standards
 //! RFC 6376, 8301 and 8463 (DKIM), RFC 7208 (SPF), RFC 7489 with the tree walk of RFC 9989 (DMARC),
@@ -59,4 +59,26 @@ pub trait CheckSender: Send + Sync {
         message: &'a [u8],
         time_max: Duration,
     ) -> BoxFuture<'a, Verdicts>;
+}
+
+/// Whether a peer is this machine or in a private network, which SPF says nothing about: loopback,
+/// RFC 1918, RFC 4193 and link-local addresses.
+pub fn is_near(peer: IpAddr) -> bool {
+    match peer.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_near_peer_is_told_from_a_far_one() {
+        for near in ["127.0.0.1", "10.1.2.3", "::1", "fd00::1", "fe80::1", "::ffff:192.168.0.1"] {
+            assert!(super::is_near(near.parse().unwrap()), "{near}");
+        }
+        for far in ["192.0.2.1", "2001:db8::1", "::ffff:203.0.113.1", "100.64.0.1"] {
+            assert!(!super::is_near(far.parse().unwrap()), "{far}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! The Authentication-Results field (RFC 8601): written for ours, taken out where others wrote it in
-//! our name.
+//! The Authentication-Results field (RFC 8601): written for ours, taken out where others wrote it
+//! in our name.
 //!
 //! Every text of a stranger that goes into the field is a domain name, a selector or a piece of
 //! base64, and is left out if it has an octet that these cannot have: nothing can add a verdict.

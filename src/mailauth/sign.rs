@@ -1,8 +1,9 @@
 //! DKIM signatures on what goes out: the last step, on the finished octets.
 //!
-//! Each key makes a signature of its own over the same fields, so that a verifier who knows only RSA
-//! finds one and one who knows Ed25519 another. Every field of the list below is named once more
-//! than it occurs: nobody can add another From or Subject in front without breaking the signature.
+//! Each key makes a signature of its own over the same fields, so that a verifier who knows only
+//! RSA finds one and one who knows Ed25519 another. Every field of the list below is named once
+//! more than it occurs: nobody can add another From or Subject in front without breaking the
+//! signature.
 //!
 //! # Standards
 //! RFC 6376 §3.4.2 and §3.4.4 (relaxed), §3.7 (what is hashed), §5.4.2 (fields named beyond those
@@ -248,15 +249,20 @@ mod tests {
 
     #[test]
     fn what_is_signed_is_the_header_in_the_order_of_h_and_the_field_itself() {
-        let message = b"To: x@y.example\r\nX-Other: no\r\nTO: z@y.example\r\nFrom:  A \r\n\t<a@b.example>\r\n\r\nHi \r\n\r\n";
+        let message = b"To: x@y.example\r\nX-Other: no\r\nTO: z@y.example\r\n\
+            From:  A \r\n\t<a@b.example>\r\n\r\nHi \r\n\r\n";
         let field = signer(&[KeyKind::Rsa]).sign(message, "B.example").unwrap();
         let fields: Vec<_> = header::fields(&field).collect();
         assert_eq!(fields.len(), 1);
         let value = String::from_utf8(header::unfold(fields[0].body)).unwrap();
-        assert!(value.starts_with(
-            "v=1; a=rsa-sha256; c=relaxed/relaxed;\td=b.example; s=s1-rsa; t=1528637909;\th=from:from:\
+        assert!(
+            value.starts_with(
+                "v=1; a=rsa-sha256; c=relaxed/relaxed;\td=b.example; s=s1-rsa; t=1528637909;\
+             \th=from:from:\
              reply-to:subject:date:to:to:to:cc:"
-        ), "{value}");
+            ),
+            "{value}"
+        );
         let (_, b) = value.rsplit_once("b=").unwrap();
         let signed = BASE64_STANDARD.decode(b.replace('\t', "")).unwrap();
         let signed = String::from_utf8(signed).unwrap();

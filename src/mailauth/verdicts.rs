@@ -66,6 +66,14 @@ pub struct DkimVerdict {
     pub start: String,
 }
 
+impl DkimVerdict {
+    /// The verdict on a signature that was not read.
+    pub fn unread(result: DkimResult) -> DkimVerdict {
+        let (domain, selector, start) = Default::default();
+        DkimVerdict { result, domain, selector, algorithm: "", start }
+    }
+}
+
 /// RFC 7489 §11.2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DmarcVerdict {
@@ -116,7 +124,7 @@ words! {
     DkimResult {
         Pass "pass" "The signature holds.",
         Fail "fail" "It does not hold.",
-        Policy "policy" "It is not believed, whatever it says: SHA-1, `l=`, or too much to look at.",
+        Policy "policy" "It is not believed: SHA-1, `l=`, or too much to look at.",
         Neutral "neutral" "It cannot be read, or has expired.",
         TempError "temperror" "The key is not known now.",
         PermError "permerror" "There is no such key, or From is not signed.",

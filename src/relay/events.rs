@@ -40,6 +40,16 @@ pub(super) enum RelayEvent<'a> {
     RateReached { session: &'a str, account: AccountNumber },
     /// A whole message was not taken.
     MessageRefused { session: &'a str, answer: &'a Answer, bytes: usize },
+    /// It was judged who sent a message.
+    Judged {
+        session: &'a str,
+        peer: IpAddr,
+        spf: &'static str,
+        dkim: &'static str,
+        dmarc: &'static str,
+        proved: bool,
+        junk: bool,
+    },
     /// This side ended a session for a reason that is worth knowing.
     Ended { session: &'a str, peer: IpAddr, ending: Ending },
 }
@@ -68,6 +78,7 @@ impl Event for RelayEvent<'_> {
             RelayEvent::SenderRefused { .. } => "smtp.sender-refused",
             RelayEvent::RateReached { .. } => "smtp.rate-reached",
             RelayEvent::MessageRefused { .. } => "smtp.message-refused",
+            RelayEvent::Judged { .. } => "smtp.sender-judged",
             RelayEvent::Ended { .. } => "smtp.session-ended",
         }
     }
@@ -114,6 +125,15 @@ impl Event for RelayEvent<'_> {
                 fields.number("code", u64::from(answer.code()));
                 fields.id("enhanced", &answer.enhanced());
                 fields.number("bytes", *bytes as u64);
+            }
+            RelayEvent::Judged { session, peer, spf, dkim, dmarc, proved, junk } => {
+                fields.id("session", session);
+                fields.peer("peer", *peer);
+                fields.word("spf", spf);
+                fields.word("dkim", dkim);
+                fields.word("dmarc", dmarc);
+                fields.word("author", if *proved { "proved" } else { "not-proved" });
+                fields.word("role", if *junk { "junk" } else { "inbox" });
             }
             RelayEvent::Ended { session, peer, ending } => {
                 fields.id("session", session);

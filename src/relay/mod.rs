@@ -31,6 +31,7 @@ pub mod runner;
 mod submit;
 mod trace;
 pub mod transmit;
+mod verdicts;
 
 pub use aliases::{AliasError, Aliases};
 pub use options::{
@@ -41,6 +42,7 @@ pub use quota::Rates;
 pub use receive::Receiver;
 pub use route::Relayhost;
 pub use transmit::Transmitter;
+pub use verdicts::Incoming;
 
 #[cfg(test)]
 mod tests;

@@ -9,12 +9,14 @@ use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
 use crate::mail::Address;
+use crate::mailauth::CheckSender;
 use crate::seams::{Authenticate, BoxStream, Deliver, UpgradeTls};
 use crate::smtp::{self, BareNewlines};
 
 use super::aliases::Aliases;
 use super::outgoing::{Enqueue, Prepare};
 use super::quota::Rates;
+use super::verdicts::Incoming;
 
 /// What can change by a reload.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Options {
     pub recipient_delimiter: Option<char>,
     /// Names that stand for others.
     pub aliases: Aliases,
+    /// What is done with mail whose sender is not who he says.
+    pub incoming: Incoming,
     /// How much of everything.
     pub limits: Limits,
     /// What holds for mail from users.
@@ -154,6 +158,8 @@ pub struct World {
     /// Sends what users write to others; `None` where nothing is sent: recipients elsewhere are
     /// then refused.
     pub outbound: Option<Outbound>,
+    /// Judges who sent mail that comes from other servers; `None` where nobody can.
+    pub check_sender: Option<Arc<dyn CheckSender>>,
     /// Judges credentials.
     pub authenticate: Arc<dyn Authenticate>,
     /// Shakes hands; `None` where no certificate is configured (then STARTTLS is not offered, and

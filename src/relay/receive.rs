@@ -15,14 +15,17 @@ use super::quota::Quotas;
 use super::recipients::{self, Target};
 use super::submit::{Submission, Submitted, User};
 use super::trace::{self, Arrival};
+use super::verdicts::{self, Judged};
 use crate::base::budget::Reservation;
 use crate::base::entropy;
 use crate::base::ids::ObjectId;
 use crate::base::secret::SecretBytes;
+use crate::mail::Address;
+use crate::mailauth::Envelope;
 use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, PasswordClaim, SaslError, Step};
 use crate::seams::{
     AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX,
-    Role, Service, TlsFacts, TlsStream,
+    Service, TlsFacts, TlsStream,
 };
 use crate::smtp::{
     self, Answer, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting,
@@ -88,6 +91,7 @@ impl Receiver {
 struct Driver<'a> {
     stream: BoxStream,
     peer: IpAddr,
+    kind: ListenerKind,
     world: &'a World,
     quotas: &'a Quotas,
     options: Arc<Options>,
@@ -139,6 +143,7 @@ impl<'a> Driver<'a> {
         Driver {
             stream,
             peer,
+            kind: listener.kind,
             world,
             quotas,
             options,
@@ -418,6 +423,7 @@ impl<'a> Driver<'a> {
             helo: self.session.helo(),
             tls: self.tls.as_ref(),
             authenticated,
+            utf8: transaction.is_some_and(|transaction| transaction.utf8),
             only_recipient,
             at: self.world.clock.now(),
         })
@@ -481,7 +487,7 @@ impl<'a> Driver<'a> {
                 submission.store(Submitted { transaction, prefix_bytes, reservation }).await
             }
             None => {
-                let stored = self.store_arrival(transaction).await;
+                let stored = self.store_arrival(transaction, prefix_bytes).await;
                 drop(reservation);
                 stored
             }
@@ -489,17 +495,40 @@ impl<'a> Driver<'a> {
     }
 
     /// Mail from another server.
-    async fn store_arrival(&mut self, transaction: Transaction<Target>) -> Result<(), Answer> {
+    async fn store_arrival(
+        &mut self,
+        transaction: Transaction<Target>,
+        prefix_bytes: usize,
+    ) -> Result<(), Answer> {
         let recipients = copies(&transaction);
+        let mut message = transaction.message;
+        let judged = self.judge(transaction.from.as_ref(), &mut message, prefix_bytes).await;
         let delivery = Delivery {
             from: transaction.from,
             recipients,
-            message: transaction.message,
+            message,
             received: self.world.clock.now(),
-            role: Role::Inbox,
-            sender: Default::default(),
+            role: judged.role,
+            sender: judged.sender,
         };
         Ok(self.world.deliver.deliver(delivery).await.map_err(refusal_of)?)
+    }
+
+    /// Who wrote a message that another server brought.
+    async fn judge(
+        &mut self,
+        from: Option<&Address>,
+        message: &mut Vec<u8>,
+        prefix: usize,
+    ) -> Judged {
+        if self.kind != ListenerKind::Mx {
+            return Judged::default();
+        }
+        let helo = self.session.helo().map_or("", |(name, _)| name);
+        let hostname = &self.options.hostname;
+        let envelope = Envelope { peer: self.peer, helo, from, hostname };
+        let (incoming, session) = (self.options.incoming, self.id.as_str());
+        verdicts::judge(self.world, incoming, session, envelope, message, prefix).await
     }
 
     fn report_ending(&self) {

@@ -2,9 +2,9 @@
 //!
 //! One attempt goes through the servers of the domain in their order, and through their addresses.
 //! A connection that fails, a server that says "not now" or lacks what the message needs: the next
-//! one is asked. A server that says "never" of a sender, recipient or message is believed, and so is
-//! one that took it. When a connection breaks behind the end of a message, nobody else is asked: the
-//! server may have it, and a duplicate is certain enough with the next attempt (RFC 1047).
+//! one is asked. A server that says "never" of a sender, recipient or message is believed, and so
+//! is one that took it. When a connection breaks behind the end of a message, nobody else is asked:
+//! the server may have it, and a duplicate is certain enough with the next attempt (RFC 1047).
 //!
 //! TLS is used where it is offered; unless the configuration asks for more, a handshake that fails
 //! leads to a second connection in clear, for such mail would else go nowhere (RFC 7435).

@@ -13,9 +13,11 @@ pub mod protocol;
 mod reload;
 mod run;
 mod session;
+mod signer;
 mod start;
 mod store;
 
+pub use signer::signer;
 pub use start::StartError;
 pub use store::{StoreError, lock};
 

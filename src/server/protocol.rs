@@ -178,31 +178,6 @@ pub struct AccountLine {
     pub waiting: u32,
 }
 
-/// What would happen to mail between two addresses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explained {
-    /// The address that it is from, in its one form.
-    pub from: String,
-    /// The address that it is to.
-    pub to: String,
-    /// The rule of `seal.rules` that holds; nothing where `seal.policy` does.
-    pub rule: Option<String>,
-    /// The policy: `prefer`, `require`, `hold` or `plain`.
-    pub policy: String,
-    /// What is known of the recipient's key, in a sentence.
-    pub key: String,
-    /// The fingerprint of the key that mail is sealed to.
-    pub fingerprint: Option<String>,
-    /// When that key expires, in seconds since 1970.
-    pub expires: Option<i64>,
-    /// What is done: `seal`, `plain`, `hold`, `bounce` or `defer`.
-    pub plan: String,
-    /// Why, in a sentence; sealing needs no reason.
-    pub why: Option<String>,
-    /// Where it would go: hosts in the order in which they are tried, or a sentence.
-    pub route: Vec<String>,
-}
-
 /// What is public of an identity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeyLine {
@@ -239,6 +214,31 @@ pub struct KeyPart {
     pub algorithm: String,
     /// Whether mail is encrypted to it.
     pub encrypts: bool,
+}
+
+/// What would happen to mail between two addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The address that it is from, in its one form.
+    pub from: String,
+    /// The address that it is to.
+    pub to: String,
+    /// The rule of `seal.rules` that holds; nothing where `seal.policy` does.
+    pub rule: Option<String>,
+    /// The policy: `prefer`, `require`, `hold` or `plain`.
+    pub policy: String,
+    /// What is known of the recipient's key, in a sentence.
+    pub key: String,
+    /// The fingerprint of the key that mail is sealed to.
+    pub fingerprint: Option<String>,
+    /// When that key expires, in seconds since 1970.
+    pub expires: Option<i64>,
+    /// What is done: `seal`, `plain`, `hold`, `bounce` or `defer`.
+    pub plan: String,
+    /// Why, in a sentence; sealing needs no reason.
+    pub why: Option<String>,
+    /// Where it would go: hosts in the order in which they are tried, or a sentence.
+    pub route: Vec<String>,
 }
 
 /// A secret text.

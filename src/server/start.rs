@@ -16,8 +16,10 @@ use crate::host::entropy::SystemEntropy;
 use crate::host::files::{self, FileError};
 use crate::host::listen::{Kind, Listener};
 use crate::host::log::{Destination, JsonLog, Style};
+use crate::host::mailauth::SenderCheck;
 use crate::host::tls::{Tls, TlsError};
 use crate::host::{listen, process};
+use crate::mailauth::CheckSender;
 use crate::mailbox::imap::{self, Imap};
 use crate::mailbox::{self, Mailboxes};
 use crate::relay;
@@ -136,6 +138,7 @@ impl Server {
             relay::World {
                 deliver: Arc::new(mailboxes.clone()),
                 outbound: None,
+                check_sender: check_sender(&config),
                 authenticate: Arc::new(mailboxes.clone()),
                 tls: Some(tls_upgrade),
                 message_budget,
@@ -185,6 +188,11 @@ fn open_log(
 
 pub(super) fn log_destination(config: &Config) -> Destination {
     convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
+}
+
+fn check_sender(config: &Config) -> Option<Arc<dyn CheckSender>> {
+    let check = config.incoming.authenticate.then(|| SenderCheck::by_system(None))??;
+    Some(Arc::new(check))
 }
 
 /// The journal key is made at the very first start; a journal whose key is gone is not taken over.

@@ -100,6 +100,7 @@ table! {
     OK = 250 "2.0.0" "Ok";
     SENDER_OK = 250 "2.1.0" "Sender ok";
     RECIPIENT_OK = 250 "2.1.5" "Recipient ok";
+    CHUNK_OK = 250 "2.0.0" "The piece has come, send the next";
     ACCEPTED = 250 "2.0.0" "Message accepted";
     /// RFC 5321 §7.3: addresses are not confirmed.
     NOT_VERIFIED = 252 "2.0.0" "Send mail and find out";
@@ -119,7 +120,7 @@ table! {
     MAILBOX_FULL = 452 "4.2.2" "The mailbox is full";
     NO_ROOM = 452 "4.3.1" "No room for the message now, try again later";
     TOO_MANY_MESSAGES = 451 "4.7.1" "You have sent too many messages, try again later";
-    TOO_MANY_RECIPIENTS_SENT = 452 "4.7.1" "You have written to too many recipients, try again later";
+    TOO_MANY_RECIPIENTS_SENT = 452 "4.7.1" "You have written to too many, try again later";
     TOO_MANY_RECIPIENTS = 452 "4.5.3" "Too many recipients in one message, send the rest later";
     TLS_UNAVAILABLE = 454 "4.7.0" "TLS is not available now";
     LOGIN_UNAVAILABLE = 454 "4.7.0" "Logins cannot be checked now, try again later";
@@ -152,7 +153,7 @@ table! {
     BARE_NEWLINE_IN_MESSAGE = 550 "5.6.0" "The message holds a CR or LF alone (RFC 5321 2.3.8)";
     NUL_IN_MESSAGE = 550 "5.6.0" "The message holds a NUL octet (RFC 5322 4)";
     MESSAGE_TOO_LARGE = 552 "5.3.4" "The message is too large";
-    NEEDS_UTF8 = 553 "5.6.7" "The address needs SMTPUTF8, which is not offered";
+    NEEDS_UTF8 = 553 "5.6.7" "The address is in UTF-8, which needs the parameter SMTPUTF8 of MAIL";
     PIPELINED = 554 "5.5.0" "Something was sent before it was asked for";
     TOO_MANY_HOPS = 554 "5.4.6" "The message has been through too many servers; it loops";
     UNKNOWN_PARAMETER = 555 "5.5.4" "The parameter is not offered";

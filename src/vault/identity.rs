@@ -65,7 +65,6 @@ fn is_same(one: &Identity, other: &Identity) -> bool {
 
 impl Vault {
     /// The secret keys of the identity and of those before it, the present one first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what reads mail to an identity asks it"))]
     pub fn identity_secrets(&self) -> Vec<SecretBytes> {
         let all = std::iter::once(&self.identity).chain(self.tail.previous.iter().rev());
         let held = all.filter(|identity| !identity.secret.expose().is_empty());

@@ -57,7 +57,7 @@ struct Keys {
     previous_index_key: Option<Key>,
     seal_key: SealKey,
     epochs: Vec<EpochKey>,
-    identity: IdentityKey,
+    identity: IdentityKeys,
     fast_key: Key,
     remembered: Mutex<Vec<Remembered>>,
     login_only_admitted: AtomicBool,
@@ -68,12 +68,6 @@ struct EpochKey {
     subkey: Fingerprint,
     secret: SecretBytes,
     open_key: OnceLock<OpenKey>,
-}
-
-/// The identity's secret; parsed when the first message that was encrypted to it is folded.
-struct IdentityKey {
-    secret: SecretBytes,
-    open_keys: OnceLock<IdentityKeys>,
 }
 
 /// A credential that was verified during this unlock. There is one entry a slot at most.
@@ -103,10 +97,7 @@ impl Unlocked {
             previous_index_key: vault.previous_index_key.as_ref().map(|boxed| boxed.0.clone()),
             seal_key: file.seal_key().map_err(|_| Tampered::StorageCert)?,
             epochs: epochs.collect(),
-            identity: IdentityKey {
-                secret: vault.identity.secret.clone(),
-                open_keys: OnceLock::new(),
-            },
+            identity: IdentityKeys::from_secrets(&vault.identity_secrets()),
             fast_key: Key::random(entropy),
             remembered: Mutex::new(Vec::new()),
             login_only_admitted: AtomicBool::new(false),
@@ -153,11 +144,11 @@ impl Unlocked {
         epoch.ok_or(OpenError::OtherKey)?.open_key()?.session_key(prefix)
     }
 
-    /// The keys of the account's identity, for the fold: they open session keys of mail that was
-    /// encrypted to it, and do nothing else.
+    /// The encryption subkeys of the account's identity and of those before it, for the fold: they
+    /// open session keys of mail that was encrypted to one, and do nothing else. The keys that sign
+    /// and certify stay in the vault.
     pub fn identity_keys(&self) -> &IdentityKeys {
-        let identity = &self.0.identity;
-        identity.open_keys.get_or_init(|| IdentityKeys::from_secrets([&identity.secret]))
+        &self.0.identity
     }
 
     /// Remembers a credential that was just verified, for [`Unlocked::knows`]. What is kept is its

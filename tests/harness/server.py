@@ -291,7 +291,7 @@ def without_trace(octets):
     """A stored message without what the server put in front (Return-Path, Received, …)."""
     lines = octets.split(b"\r\n")
     at = 0
-    own = (b"return-path:", b"received:", b"delivered-to:")
+    own = (b"authentication-results:", b"return-path:", b"received:", b"delivered-to:")
     while at < len(lines) and lines[at].lower().startswith(own):
         at += 1
         while at < len(lines) and lines[at][:1] in (b" ", b"\t"):

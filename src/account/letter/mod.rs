@@ -16,8 +16,9 @@
 //! not lie in a multipart/signed; the view says what they were found to be.
 //!
 //! # Known gaps
-//! - What a peer encrypted without protecting its header (RFC 3156 alone) is bound to its sender by
-//!   his proof only: somebody whose own From is proved can mail another's ciphertext as his own.
+//! - What a peer encrypted without protecting its header (RFC 3156 alone) and without a signature
+//!   that names him is bound to its sender by his proof only: somebody whose own From is proved can
+//!   mail another's ciphertext as his own.
 //! - The content is parsed in the process that holds the keys, in memory-safe code, on a thread
 //!   whose panic leaves the message as it came.
 //!
@@ -54,7 +55,8 @@ struct Facts {
     signature: InnerSignature,
     /// The outer From.
     outer: Author,
-    /// Every From inside the encryption that could be taken for the message's.
+    /// Every From inside the encryption that could be taken for the message's, and the addresses
+    /// that its signatures name.
     inner: Vec<Author>,
 }
 
@@ -98,7 +100,8 @@ pub(super) fn open(
     let opened =
         mime::open(message, structure, keys, certificate.as_deref(), record.received).ok()?;
     let payload = view::Payload::of(&opened);
-    let inner = payload.headers().map(author).collect();
+    let signers = opened.named_signers.iter().map(|signer| signer_author(signer));
+    let inner = payload.headers().map(author).chain(signers).collect();
     let (from_is_proved, signature) = (*from_is_proved, opened.signature);
     let facts = Facts { from_is_proved, signature, outer: author(outer), inner };
     // No literal of IMAP may hold a NUL (RFC 3501 §4.3).
@@ -138,6 +141,11 @@ fn author(block: &[u8]) -> Author {
         [one] => address(one).map_or(Author::Unclear, Author::One),
         _ => Author::Unclear,
     }
+}
+
+/// Whom a signature names as its maker. What is no address of mail says nothing.
+fn signer_author(name: &str) -> Author {
+    Address::parse(name.as_bytes()).map_or(Author::Nobody, Author::One)
 }
 
 fn address(written: &EnvelopeAddress) -> Option<Address> {

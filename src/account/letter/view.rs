@@ -1,13 +1,16 @@
 //! What an opened message is shown as.
 //!
 //! ```text
-//! Postseal-Opened: what was found            one line, ours; never first in mail that is not opened
-//! Return-Path, Received, Authentication-Results      as they stood on the outside
-//! From, To, Subject ...                              the protected ones, or what there is outside
-//! MIME-Version, Content-...                          of what was encrypted
+//! Postseal-Opened: sealed to you; ...         what was found, in one line
+//! Return-Path, Received, ...                  as they stood on the outside
+//! From, To, Subject, ...                      protected ones, or what there is outside
+//! MIME-Version, Content-...                   of what was encrypted
 //!
 //! the body that was encrypted, octet for octet
 //! ```
+//!
+//! The first line is ours: mail that is not opened begins with another field of ours, so that one
+//! that a stranger wrote is never the first.
 //!
 //! Where the sender protected the header (`hp=`, or `protected-headers=` of the time before), its
 //! fields are the ones that are shown; outer ones add nothing but what a message cannot do without.

@@ -172,7 +172,8 @@ proptest! {
     #[test]
     fn any_header_comes_out_with_its_content_behind_it(
         octets in any::<Vec<u8>>(),
-        text in "((From|Bcc|bcc|Date|DKIM-Signature|X) ?: ?|a@x.example|h=bcc;|\r\n|\r\n|\n| |From |<|>|\"|\\(){0,30}",
+        text in "((From|Bcc|bcc|Date|DKIM-Signature|X) ?: ?|a@x.example|h=bcc;|\r\n|\r\n|\n\
+                 | |From |<|>|\"|\\(){0,30}",
     ) {
         for message in [&octets[..], text.as_bytes()] {
             let _ = authors(message);
@@ -190,7 +191,8 @@ proptest! {
             prop_assert!(names("Bcc") == 0 && names("Date") > 0 && names("From") > 0);
             // Once more changes nothing.
             out.extend_from_slice(&message[taken..]);
-            prop_assert_eq!(header(&out, &additions).0, &out[..out.len() - (message.len() - taken)]);
+            let behind = message.len() - taken;
+            prop_assert_eq!(header(&out, &additions).0, &out[..out.len() - behind]);
         }
     }
 }

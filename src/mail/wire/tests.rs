@@ -124,7 +124,8 @@ fn encodings_that_are_there_are_wrapped() {
 #[test]
 fn nested_messages_are_mended_inside() {
     let message = format!(
-        "Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: message/rfc822\r\n\r\n\
+        "Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n\
+         Content-Type: message/rfc822\r\n\r\n\
          Subject: {}\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\n\r\n{}\r\n\
          --i--\r\n--o--\r\n",
         long("word "),
@@ -194,8 +195,9 @@ proptest! {
     #[test]
     fn any_octets_become_fit_or_are_refused(
         octets in any::<Vec<u8>>(),
-        text in "(A: b|Content-Type: (multipart/(mixed|signed)|message/rfc822|text/plain); boundary=i\
-                 |Content-Transfer-Encoding: (base64|binary)|--i|--i--|\r\n|\r\n|\n|\r|\0|x{990}|, |;){0,40}",
+        text in "(A: b|Content-Type: (multipart/(mixed|signed)|message/rfc822|text/plain)\
+                 |; boundary=i|Content-Transfer-Encoding: (base64|binary)|--i|--i--|\r\n|\r\n|\n\
+                 |\r|\0|x{990}|, |;){0,40}",
     ) {
         for message in [&octets[..], text.as_bytes()] {
             if let Ok(out) = conform(message) {
@@ -212,7 +214,8 @@ proptest! {
         data in "[ -~]{900,1200}",
     ) {
         let message = format!(
-            "Subject: {subject}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b0\r\n\r\n\
+            "Subject: {subject}\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/mixed; boundary=b0\r\n\r\n\
              --b0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n\
              --b0\r\nContent-Type: application/x-a\r\n\r\n{data}\r\n--b0--\r\n"
         );

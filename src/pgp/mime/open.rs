@@ -17,16 +17,15 @@
 //! # Standards
 //! RFC 3156 §4 (multipart/encrypted), RFC 9580 §6 (armor), §10.3 (messages), §5.13 (SEIPD).
 
+use super::armor;
 use super::content::{self, Content};
 use super::decrypt::Encrypted;
 use super::packets::{self, MARKER, PADDING, PKESK, SEIPD, SKESK};
-use super::signature::{Against, InnerSignature};
+use super::signature::{self, Against, InnerSignature};
 use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
 use crate::mail::{self, Analysis, Content as Kind, Encoding, Part, Structure};
 use crate::pgp::IdentityKeys;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use openpgp::parse::Parse;
 use sequoia_openpgp as openpgp;
 
@@ -41,8 +40,6 @@ const SESSION_KEY_BYTES_MAX: usize = 4096;
 const TRIES_MAX: usize = 4;
 /// Packets in front of the encrypted data, markers and padding included.
 const PACKETS_MAX: usize = 2 * SESSION_KEYS_MAX;
-/// Header lines of an armor.
-const ARMOR_HEADERS_MAX: usize = 32;
 
 /// An opened message.
 #[derive(Debug)]
@@ -53,6 +50,8 @@ pub struct OpenedMime {
     pub analysis: Analysis,
     /// What is known of a signature on it.
     pub signature: InnerSignature,
+    /// The addresses that signatures around the entity name as their makers', as they say.
+    pub named_signers: Vec<String>,
     /// The version of the encrypted data packet: 1 or 2.
     pub version: u8,
 }
@@ -112,7 +111,7 @@ pub fn open(
     if !is_control(body(&structure.parts[1])?) {
         return Err(NotOpened::NotWhole);
     }
-    let packets = dearmor(body(&structure.parts[2])?).ok_or(NotOpened::Armor)?;
+    let packets = armor::read(body(&structure.parts[2])?).ok_or(NotOpened::Armor)?;
     let (plain, version) = decrypt(&packets, keys)?;
     drop(packets);
     let Content { literal, signed } = content::read(plain)?;
@@ -121,11 +120,15 @@ pub fn open(
     }
     let against = Against { certificate, reader: keys, at };
     let analysis = mail::analyse(literal.expose());
+    let mut named_signers = Vec::new();
     let signature = match signed {
-        Some(packets) => against.message(packets.expose()),
+        Some(packets) => {
+            named_signers = signature::named_signers(packets.expose());
+            against.message(packets.expose())
+        }
         None => multipart_signed(literal.expose(), &analysis.structure, &against),
     };
-    Ok(OpenedMime { entity: literal, analysis, signature, version })
+    Ok(OpenedMime { entity: literal, analysis, signature, named_signers, version })
 }
 
 /// The value of a Content-Type parameter; empty if there is none.
@@ -138,34 +141,6 @@ fn is_control(body: &[u8]) -> bool {
     let text = body.trim_ascii();
     let value = text.split_at_checked(8).filter(|(name, _)| name.eq_ignore_ascii_case(b"version:"));
     value.is_some_and(|(_, value)| value.trim_ascii() == b"1")
-}
-
-/// The octets of the one armored message in `text`; `None` if there is anything else. The checksum
-/// is not looked at (RFC 9580 §6.1 says that it decides nothing).
-fn dearmor(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii().strip_prefix(b"-----BEGIN PGP MESSAGE-----")?;
-    let text = text.strip_suffix(b"-----END PGP MESSAGE-----")?;
-    let mut lines = text.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii);
-    lines.next().filter(|rest| rest.is_empty())?;
-    let mut headers = 0;
-    loop {
-        match lines.next()? {
-            b"" => break,
-            line if line.contains(&b':') && headers < ARMOR_HEADERS_MAX => headers += 1,
-            _ => return None,
-        }
-    }
-    let mut digits = Vec::with_capacity(text.len());
-    let mut lines = lines.filter(|line| !line.is_empty());
-    for line in lines.by_ref() {
-        if line.starts_with(b"=") {
-            break;
-        }
-        digits.extend_from_slice(line);
-    }
-    // Behind the checksum there is nothing.
-    lines.next().is_none().then_some(())?;
-    STANDARD.decode(digits).ok()
 }
 
 /// Finds the session key and opens the encrypted data; gives its version, too.

@@ -4,11 +4,11 @@
 //! RFC 9580 §5.2 (signatures), §5.2.3.36 (intended recipients: a signed text that was written to
 //! somebody else proves nothing to us), RFC 3156 §5 (multipart/signed).
 
-use super::CLOCK_SKEW_SECONDS;
+use super::{CLOCK_SKEW_SECONDS, packets};
 use crate::base::clock::UnixTime;
 use crate::pgp::IdentityKeys;
 use openpgp::cert::Cert;
-use openpgp::packet::Signature;
+use openpgp::packet::{Signature, UserID};
 use openpgp::parse::Parse;
 use openpgp::parse::stream::{
     DetachedVerifierBuilder, MessageLayer, MessageStructure, VerificationError, VerificationHelper,
@@ -34,6 +34,24 @@ pub enum InnerSignature {
     Bad,
     /// There is one, and no certificate here that could have made it.
     Unknown,
+}
+
+/// The addresses that signatures name as their makers' (§5.2.3.30; GnuPG writes them), in the packets
+/// of a signed message or a detached signature. Nothing is verified: this is what they say.
+pub fn named_signers(packets: &[u8]) -> Vec<String> {
+    let mut signers = Vec::new();
+    let mut rest = packets;
+    while let Some(packet) = packets::next(rest) {
+        rest = packet.rest;
+        if packet.tag != packets::SIGNATURE {
+            continue;
+        }
+        let signature = Signature::from_bytes(&packet.body).ok();
+        let name = signature.as_ref().and_then(|signature| signature.signers_user_id());
+        let address = name.and_then(|name| UserID::from(name).email().ok()?.map(str::to_owned));
+        signers.extend(address);
+    }
+    signers
 }
 
 /// Whom a signature is held against.

@@ -3,9 +3,11 @@
 use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
 use openpgp::Cert;
+use openpgp::packet::signature::SignatureBuilder;
 use openpgp::parse::Parse;
 use openpgp::policy::StandardPolicy;
 use openpgp::serialize::stream::{Armorer, Encryptor, LiteralWriter, Message, Signer};
+use openpgp::types::SignatureType;
 use sequoia_openpgp as openpgp;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -30,7 +32,12 @@ pub fn mail(
         let cert = Cert::from_bytes(secret.expose()).unwrap();
         let key = cert.keys().with_policy(&policy, time).for_signing().secret().next().unwrap();
         let pair = key.key().clone().into_keypair().unwrap();
-        message = Signer::new(message, pair).unwrap().creation_time(time).build().unwrap();
+        // As GnuPG does it, the signature names its maker.
+        let name = cert.userids().next().unwrap().userid().value().to_vec();
+        let template = SignatureBuilder::new(SignatureType::Binary);
+        let template = template.set_signers_user_id(name).unwrap();
+        let signer = Signer::with_template(message, pair, template).unwrap();
+        message = signer.creation_time(time).build().unwrap();
     }
     let mut writer = LiteralWriter::new(message).build().unwrap();
     writer.write_all(entity).unwrap();

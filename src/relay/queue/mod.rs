@@ -23,9 +23,13 @@ pub(super) mod convert;
 pub(super) mod events;
 mod record;
 mod restore;
+mod slots;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use commands::{CommandError, Line, RecipientLine};
+pub use slots::{remove_slot, slot_dir, slots};
 pub use storage::{Logs, OpenError, World};
 
 use super::outgoing::{Enqueue, EnqueueError, Outgoing, QueueId};

@@ -53,13 +53,6 @@ impl Pending {
     fn is_empty(&self) -> bool {
         self.dirty.is_empty() && self.useless.is_empty()
     }
-
-    fn put_back(&mut self, other: Pending) {
-        self.dirty.extend(other.dirty);
-        for (key, frames) in other.useless {
-            self.useless.entry(key).or_default().extend(frames);
-        }
-    }
 }
 
 /// Some items of one day, about to be recorded.
@@ -93,64 +86,54 @@ impl Queue {
     }
 
     /// Records all that has changed until now. When it returns `Ok`, that is durable; what was
-    /// refused stays to be recorded.
+    /// refused stays to be recorded, as does everything if the future is dropped.
     pub async fn record(&self) -> Result<(), AppendError> {
         let _one_at_a_time = self.0.recording.lock().await;
-        let mut taken = std::mem::take(&mut *self.pending());
-        let (mut failed, mut later) = (None, BTreeSet::new());
-        while failed.is_none() && !taken.dirty.is_empty() {
-            let some: Vec<_> = taken.dirty.iter().copied().take(BATCH_ITEMS_MAX).collect();
-            taken.dirty.retain(|id| !some.contains(id));
-            for (epoch, batch) in self.batches(some, &mut taken, &mut later) {
-                match failed {
-                    None => failed = self.write(epoch, batch, &mut taken, &mut later).await.err(),
-                    Some(_) => later.extend(batch.items),
-                }
+        let mut taken = Taken::of(self);
+        let result = self.write_all(&mut taken).await;
+        if result.is_err() {
+            let items = taken.left.len() as u64;
+            self.emit(&QueueEvent::NotRecorded { items });
+        }
+        result
+    }
+
+    async fn write_all(&self, taken: &mut Taken<'_>) -> Result<(), AppendError> {
+        let ids: Vec<_> = taken.left.iter().copied().collect();
+        for some in ids.chunks(BATCH_ITEMS_MAX) {
+            for (epoch, batch) in self.batches(some, taken) {
+                self.write(epoch, batch, taken).await?;
             }
         }
-        if failed.is_none() {
-            failed = self.erase(&mut taken).await.err();
-        }
-        if failed.is_none() && !later.is_empty() {
-            failed = Some(AppendError::Failed);
-        }
-        taken.dirty.extend(later);
-        let items = taken.dirty.len() as u64;
-        self.pending().put_back(taken);
-        match failed {
-            None => Ok(()),
-            Some(error) => {
-                self.emit(&QueueEvent::NotRecorded { items });
-                Err(error)
-            }
+        self.erase(taken).await?;
+        match taken.left.is_empty() {
+            true => Ok(()),
+            false => Err(AppendError::Failed),
         }
     }
 
     /// What is to be written for some items, by day. Those that are finished leave; what cannot be
-    /// read now is left for `later`.
-    fn batches(
-        &self,
-        ids: Vec<ItemId>,
-        taken: &mut Pending,
-        later: &mut BTreeSet<ItemId>,
-    ) -> Vec<(u32, Batch)> {
+    /// read now is left for later.
+    fn batches(&self, ids: &[ItemId], taken: &mut Taken<'_>) -> Vec<(u32, Batch)> {
         let mut batches: Vec<(u32, Batch)> = Vec::new();
-        for id in ids {
+        for id in ids.iter().copied() {
             if self.machine().is_finished(id) {
                 self.leave(id, taken);
                 continue;
             }
-            let Some(place) = self.places().get(&id).copied() else { continue };
-            let Some(progress) = self.machine().progress(id, self.at()) else { continue };
+            let place = self.places().get(&id).copied();
+            let progress = self.machine().progress(id, self.at());
+            let (Some(place), Some(progress)) = (place, progress) else {
+                taken.left.remove(&id);
+                continue;
+            };
             let entry = match self.0.storage.progress_entry(place, &progress) {
                 Ok(entry) => entry,
-                Err(ReadFailure::Disk) => {
-                    later.insert(id);
-                    continue;
-                }
+                Err(ReadFailure::Disk) => continue,
                 Err(ReadFailure::Damaged) => {
                     // It lives on in memory. After a restart it cannot be read either.
                     self.emit(&QueueEvent::Damaged { id: id.into() });
+                    taken.left.remove(&id);
                     continue;
                 }
             };
@@ -174,11 +157,12 @@ impl Queue {
     }
 
     /// A finished item leaves the machine; its frames are erased.
-    fn leave(&self, id: ItemId, taken: &mut Pending) {
+    fn leave(&self, id: ItemId, taken: &mut Taken<'_>) {
         self.machine().remove(id);
         self.forget(id);
+        taken.left.remove(&id);
         if let Some(place) = self.places().remove(&id) {
-            taken.gone(place);
+            taken.erase.gone(place);
             self.emit(&QueueEvent::Removed { id: id.into() });
         }
     }
@@ -187,57 +171,63 @@ impl Queue {
         &self,
         epoch: u32,
         mut batch: Batch,
-        taken: &mut Pending,
-        later: &mut BTreeSet<ItemId>,
+        taken: &mut Taken<'_>,
     ) -> Result<(), AppendError> {
         for (shard, frames) in &batch.erased {
             if !frames.is_empty() {
                 batch.entries.push(self.0.storage.tombstone(*shard, frames));
             }
         }
-        let written = match self.0.storage.append(epoch, batch.entries).await {
-            Ok(Some(addresses)) => addresses,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                later.extend(batch.items);
-                return Err(error);
+        let shards: Vec<_> = batch.entries.iter().map(|entry| entry.account).collect();
+        let written = self.0.storage.append(epoch, batch.entries).await?;
+        let written = written.unwrap_or_default().into_iter().zip(shards);
+        for (id, (at, shard)) in batch.items.into_iter().zip(written) {
+            taken.left.remove(&id);
+            match self.places().get_mut(&id) {
+                Some(place) => place.progress = Some(at),
+                // It was taken away while this was being written.
+                None => taken.erase.useless(vec![(epoch, shard, at)]),
             }
-        };
-        for (id, at) in batch.items.into_iter().zip(written) {
-            let mut places = self.places();
-            if let Some(place) = places.get_mut(&id) {
-                place.progress = Some(at);
-                continue;
-            }
-            drop(places);
-            // It was taken away while this was being written.
-            self.forget_frame(epoch, id, at, taken);
         }
         Ok(())
     }
 
-    /// The place of the item is gone, and with it the shard; the item's frames say it still.
-    fn forget_frame(&self, epoch: u32, id: ItemId, at: Address, taken: &mut Pending) {
-        let log = self.0.storage.days().into_iter().find(|day| day.number == epoch);
-        let info = log.and_then(|day| day.log.reader().info(at).ok());
-        debug_assert!(info.is_none_or(|info| ItemId::of(&info.object) == id));
-        if let Some(info) = info {
-            taken.useless(vec![(epoch, info.account, at)]);
-        }
-    }
-
-    async fn erase(&self, taken: &mut Pending) -> Result<(), AppendError> {
-        while let Some(((epoch, shard), mut frames)) = taken.useless.pop_first() {
-            let rest = frames.split_off(frames.len().min(TOMBSTONE_FRAMES_MAX));
-            if !rest.is_empty() {
-                taken.useless.insert((epoch, shard), rest);
-            }
-            let entry = self.0.storage.tombstone(shard, &frames);
-            if let Err(error) = self.0.storage.append(epoch, vec![entry]).await {
-                taken.useless.entry((epoch, shard)).or_default().extend(frames);
-                return Err(error);
+    async fn erase(&self, taken: &mut Taken<'_>) -> Result<(), AppendError> {
+        while let Some(((epoch, shard), frames)) = taken.erase.useless.first_key_value() {
+            let (key, some) = ((*epoch, *shard), frames.len().min(TOMBSTONE_FRAMES_MAX));
+            let entry = self.0.storage.tombstone(key.1, &frames[..some]);
+            self.0.storage.append(key.0, vec![entry]).await?;
+            let Some(frames) = taken.erase.useless.get_mut(&key) else { continue };
+            frames.drain(..some);
+            if frames.is_empty() {
+                taken.erase.useless.remove(&key);
             }
         }
         Ok(())
+    }
+}
+
+/// What is being recorded. What is left of it when this is dropped stays to be recorded, however
+/// the recording ended.
+struct Taken<'a> {
+    queue: &'a Queue,
+    left: BTreeSet<ItemId>,
+    erase: Pending,
+}
+
+impl<'a> Taken<'a> {
+    fn of(queue: &'a Queue) -> Taken<'a> {
+        let mut erase = std::mem::take(&mut *queue.pending());
+        Taken { queue, left: std::mem::take(&mut erase.dirty), erase }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut pending = self.queue.pending();
+        pending.dirty.append(&mut self.left);
+        for (key, frames) in std::mem::take(&mut self.erase.useless) {
+            pending.useless.entry(key).or_default().extend(frames);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::relay::{Outbound, Rates};
 
 /// A queue that keeps what it is given, and says what it is told to.
 #[derive(Default)]
-struct Queue {
+pub(super) struct Queue {
     hidden: Mutex<BTreeMap<QueueId, Outgoing>>,
     released: Mutex<Vec<Outgoing>>,
     withdrawn: Mutex<u32>,
@@ -62,7 +62,7 @@ impl Queue {
         released[0].clone()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.hidden.lock().unwrap().is_empty() && self.released.lock().unwrap().is_empty()
     }
 }
@@ -80,7 +80,7 @@ fn sending_with(change: impl FnOnce(&mut Options)) -> (Site, Arc<Queue>) {
     (site_in(options, Some(outbound)), queue)
 }
 
-fn sending() -> (Site, Arc<Queue>) {
+pub(super) fn sending() -> (Site, Arc<Queue>) {
     sending_with(|_| {})
 }
 
@@ -104,8 +104,8 @@ async fn send(site: &Site, recipients: &[&str], content: &str, expected: &str) {
     client.message(content, expected).await;
 }
 
-const CONTENT: &str = "From: Alice <alice@ours.example>\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n\
-    Message-ID: <1@laptop>\r\nUser-Agent: x\r\nBcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
+const CONTENT: &str = "From: Alice <alice@ours.example>\r\n\
+    Date: Fri, 21 Nov 1997 09:55:06 -0600\r\nMessage-ID: <1@laptop>\r\nUser-Agent: x\r\nBcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
 
 const SENT: &str = "From: Alice <alice@ours.example>\r\nDate: Fri, 21 Nov 1997 15:55:06 +0000\r\n\
     Message-ID: <1@laptop>\r\nSubject: s\r\n\r\nhello\r\n";
@@ -363,4 +363,23 @@ async fn both_halves_of_a_message_are_within_the_budget() {
     assert!(queue.is_empty() && site.stored().is_empty());
     send(&site, &["x@else.example"], &content, "250").await;
     assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pieces_and_utf8_go_the_same_way() {
+    let (site, queue) = sending();
+    let mut client = alice(&site).await;
+    client.ask("MAIL FROM:<alice@ours.example> SMTPUTF8", "250").await;
+    client.ask("RCPT TO:<j\u{fc}rgen@b\u{fc}cher.example>", "250").await;
+    client.send("BDAT 29\r\nFrom: alice@ours.example\r\n\r\nh").await;
+    assert!(client.reply().await.starts_with("250 2.0.0 The piece"));
+    client.send("BDAT 4 LAST\r\nello").await;
+    assert!(client.reply().await.starts_with("250 2.0.0 Message accepted"));
+    let sent = queue.only();
+    assert!(sent.utf8);
+    let to = sent.recipients[0].address.to_string();
+    assert_eq!(to, "j\u{fc}rgen@xn--bcher-kva.example");
+    let text = String::from_utf8(sent.message.to_vec()).unwrap();
+    assert!(text.starts_with("Received: by mx.ours.example with UTF8SMTPSA "), "{text}");
+    assert!(text.ends_with("\r\n\r\nhello\r\n"), "{text}");
 }

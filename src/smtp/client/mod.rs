@@ -14,8 +14,8 @@
 //! its text as commands.
 //!
 //! # Standards
-//! RFC 5321, RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8),
-//! RFC 2034 and RFC 3463 (enhanced codes), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 4954 (AUTH) with
+//! RFC 5321, RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC
+//! 2034 and RFC 3463 (enhanced codes), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 4954 (AUTH) with
 //! RFC 4616 (PLAIN), RFC 7504 (521).
 //!
 //! # Known gaps

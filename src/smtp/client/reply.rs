@@ -139,8 +139,8 @@ impl ReplyReader {
         self.taken < self.inbox.len() || !self.lines.is_empty()
     }
 
-    /// The next reply, and its lines without codes; `None` until it is whole. After an error nothing
-    /// more can be read.
+    /// The next reply, and its lines without codes; `None` until it is whole. After an error
+    /// nothing more can be read.
     pub fn next(&mut self) -> Result<Option<(Reply, Vec<Vec<u8>>)>, ReplyError> {
         loop {
             let unread = &self.inbox[self.taken..];
