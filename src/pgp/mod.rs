@@ -37,7 +37,7 @@ pub use identity_keys::IdentityKeys;
 pub use import::{IMPORT_BYTES_MAX, ImportError, Imported, import, needs_passphrase};
 pub use mime::{AlreadySealed, MimeError, already_sealed, autocrypt_field, seal_mime};
 pub use open::{OpenError, OpenKey, open, recipient};
-pub use peer::{PEER_CERT_BYTES_MAX, PeerCert, Unusable, judge_cert};
+pub use peer::{PEER_CERT_BYTES_MAX, PeerCert, PeerKind, Unusable, judge_cert};
 pub use publish::{CertFacts, KeyFacts, armored, armored_secret, facts, published};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
 pub use wkd::wkd_digest;

@@ -72,6 +72,19 @@ struct Inner {
     key: Key<PublicParts, UnspecifiedRole>,
 }
 
+/// What the program at the other end can be expected to read. Recipients of different kinds do not
+/// share a ciphertext: some old programs give up on a message as soon as they meet a session key
+/// for somebody else in an algorithm or a version that they do not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PeerKind {
+    /// Nothing newer than RFC 4880 and RFC 6637: RSA, ElGamal, ECDH.
+    Old,
+    /// Keys of newer kinds (RFC 9580 §9.1, RFC 9980), but not version 2 of encrypted data.
+    NewKeys,
+    /// Version 2 of encrypted data; RFC 9580 then asks it to pass over what it does not know.
+    Current,
+}
+
 /// Why a certificate cannot be used to write to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Unusable {
@@ -120,6 +133,18 @@ impl PeerCert {
     /// Whether its owner's program says that it reads version 2 of encrypted data (AEAD).
     pub fn takes_seipdv2(&self) -> bool {
         self.0.takes_seipdv2
+    }
+
+    /// What its owner's program reads.
+    pub fn kind(&self) -> PeerKind {
+        use openpgp::types::PublicKeyAlgorithm as Algorithm;
+        match self.0.key.pk_algo() {
+            _ if self.0.takes_seipdv2 => PeerKind::Current,
+            Algorithm::X25519 | Algorithm::X448 => PeerKind::NewKeys,
+            Algorithm::MLKEM768_X25519 | Algorithm::MLKEM1024_X448 => PeerKind::NewKeys,
+            _ if self.0.key.version() > 4 => PeerKind::NewKeys,
+            _ => PeerKind::Old,
+        }
     }
 
     pub(super) fn key(&self) -> &Key<PublicParts, UnspecifiedRole> {

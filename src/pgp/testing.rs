@@ -18,3 +18,18 @@ pub fn expiring(address: &str, now: UnixTime, validity: Duration) -> Vec<u8> {
         .unwrap();
     cert.to_vec().unwrap()
 }
+
+/// A public certificate of the newer kind: version 6, which says that it reads version 2 of
+/// encrypted data.
+pub fn current(address: &str, now: UnixTime) -> Vec<u8> {
+    let seconds = u64::try_from(now.0).unwrap();
+    let (cert, _) = CertBuilder::new()
+        .set_profile(openpgp::Profile::RFC9580)
+        .unwrap()
+        .set_creation_time(UNIX_EPOCH + Duration::from_secs(seconds))
+        .add_userid(address)
+        .add_transport_encryption_subkey()
+        .generate()
+        .unwrap();
+    cert.to_vec().unwrap()
+}

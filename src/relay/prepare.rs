@@ -2,7 +2,8 @@
 //! signed.
 //!
 //! Who may see whom decides how many copies there are. Recipients who stand in To or Cc see each
-//! other anyway and share one ciphertext; each of the others (Bcc, or behind an alias) gets one of
+//! other anyway and share a ciphertext with those of them whose programs read alike (see
+//! [`PeerKind`](crate::pgp::PeerKind)); each of the others (Bcc, or behind an alias) gets one of
 //! his own, because the key ids in front of a ciphertext name everybody who can open it. Whoever
 //! gets it plain gets the submitted message.
 //!

@@ -120,7 +120,7 @@ fn a_protected_header_is_the_only_one_that_is_shown() {
             "From: Bob <bob@example.org>\r\nSubject: the\r\n subject\r\nReply-To: b@example.org\r\n\
              Received: from inside\r\nAuthentication-Results: mx; dkim=pass (forged)\r\n\
              POSTSEAL-Opened: forged\r\nReturn-Path: <x@y.example>\r\nDKIM-Signature: v=1\r\n\
-             HP-Outer: Subject: ...\r\nMIME-Version: 1.0\r\n\
+             HP-Outer: Subject: ...\r\nX-Padding: xx\r\n xxx\r\nMIME-Version: 1.0\r\n\
              Content-Type: text/plain; {mark}\r\nContent-Language: de\r\n\r\nbody\r\n"
         );
         let shown = shown_as(OUTER, &entity, true, InnerSignature::Unknown);

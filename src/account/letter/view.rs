@@ -50,6 +50,8 @@ const NOT_FROM_INSIDE: &[&str] = &[
     "DKIM-Signature",
     "Delivered-To",
     "HP-Outer",
+    // What `pgp` pads messages with for readers of version 1.
+    "X-Padding",
     "MIME-Version",
 ];
 /// What a message cannot do without (RFC 5322 §3.6), and what identifies it.

@@ -272,6 +272,21 @@ fn multiparts_keep_their_structure_and_bare_bodies_their_octets() {
     }
 }
 
+/// What one server seals, another opens for its user.
+#[test]
+fn what_is_sealed_here_is_opened_here() {
+    let pair = crate::pgp::generate_identity("bob@example.net", NOW).unwrap();
+    let keys = crate::pgp::IdentityKeys::from_secrets([&pair.secret]);
+    let address = Address::parse(b"bob@example.net").unwrap();
+    let cert = Arc::new(judge_cert(&pair.public, &address, NOW).unwrap());
+    let message = seal_mime(MAIL, &[cert], &SeededEntropy::new(5)).unwrap();
+    let structure = analyse(&message).structure;
+    assert!(is_whole(&structure));
+    let opened = open(&message, &structure, &keys, None, NOW).unwrap();
+    assert_eq!(body(opened.entity.expose()), body(MAIL));
+    assert_eq!(opened.version, 1);
+}
+
 #[test]
 fn one_flipped_bit_is_noticed() {
     for peer in [old_fashioned("bob@example.net"), modern("bob@example.net")] {

@@ -71,7 +71,19 @@ fn our_own_identities_are_usable_and_say_what_they_are() {
 #[test]
 fn features_are_those_of_the_certificate() {
     let cert = made(usual().set_features(Features::sequoia()).unwrap());
-    assert!(judged(&bytes(&cert)).unwrap().takes_seipdv2());
+    let current = judged(&bytes(&cert)).unwrap();
+    assert!(current.takes_seipdv2());
+    assert_eq!(current.kind(), PeerKind::Current);
+    let old = made(usual().set_features(Features::empty().set_seipdv1()).unwrap());
+    assert_eq!(judged(&bytes(&old)).unwrap().kind(), PeerKind::Old);
+    let new_keys = made(
+        usual()
+            .set_features(Features::empty().set_seipdv1())
+            .unwrap()
+            .set_profile(openpgp::Profile::RFC9580)
+            .unwrap(),
+    );
+    assert_eq!(judged(&bytes(&new_keys)).unwrap().kind(), PeerKind::NewKeys);
 }
 
 #[test]

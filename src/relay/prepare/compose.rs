@@ -1,5 +1,6 @@
 //! The copies of a message: sealed together, sealed alone, plain; each signed over what is sent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::examine::{Examined, off_thread};
@@ -8,7 +9,7 @@ use crate::base::entropy::{self, Entropy};
 use crate::mail::Address;
 use crate::mail::wire;
 use crate::mailauth::Signer;
-use crate::pgp::{MimeError, PeerCert, autocrypt_field, seal_mime};
+use crate::pgp::{MimeError, PeerCert, PeerKind, autocrypt_field, seal_mime};
 use crate::plan::{Plan, Why};
 use crate::relay::outgoing::{Action, Outgoing, Prepared};
 
@@ -51,7 +52,8 @@ impl Preparer {
     ) -> Vec<Prepared> {
         let source = self.source(message, examined, options).await;
         let mut out = Vec::new();
-        let (mut together, mut plain): (Vec<Planned>, Vec<Planned>) = (Vec::new(), Vec::new());
+        let mut together: BTreeMap<Option<PeerKind>, Vec<Planned>> = BTreeMap::new();
+        let mut plain = Vec::new();
         for planned in planned {
             match (&planned.plan, planned.action()) {
                 (_, Some(action)) => {
@@ -60,12 +62,15 @@ impl Preparer {
                 (Plan::Seal { alone: true }, _) => {
                     out.push(self.sealed(&source, vec![planned]).await)
                 }
-                (Plan::Seal { alone: false }, _) => together.push(planned),
+                (Plan::Seal { alone: false }, _) => {
+                    let kind = planned.cert.as_ref().map(|cert| cert.kind());
+                    together.entry(kind).or_default().push(planned);
+                }
                 _ => plain.push(planned),
             }
         }
-        if !together.is_empty() {
-            out.push(self.sealed(&source, together).await);
+        for alike in together.into_values() {
+            out.push(self.sealed(&source, alike).await);
         }
         if !plain.is_empty() {
             out.push(self.plain(&source, plain).await);

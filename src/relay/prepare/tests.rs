@@ -204,6 +204,25 @@ async fn visible_recipients_share_a_ciphertext_and_blind_ones_have_their_own() {
     }
 }
 
+/// A program of 2022 was seen to refuse a whole message for one session key that it did not know.
+#[tokio::test]
+async fn old_and_new_programs_do_not_share_a_ciphertext() {
+    let world = world(ruled(Policy::Prefer, &[]));
+    let names = ["bob@one.example", "new@one.example", "carol@two.example", "newer@two.example"];
+    world.has_key(names[0]);
+    world.has_key(names[2]);
+    for name in [names[1], names[3]] {
+        let cert = crate::pgp::testing::current(name, NOW);
+        let cert = Arc::new(judge_cert(&cert, &address(name), NOW).unwrap());
+        world.set(name, Verdict::Key { cert, stale: false });
+    }
+    let message = outgoing(&format!("To: {}\r\n", names.join(", ")), &names);
+    let copies = world.copies(&message).await;
+    let mut shares: Vec<Vec<usize>> = copies.into_iter().map(|copy| copy.0).collect();
+    shares.sort();
+    assert_eq!(shares, [[0, 2], [1, 3]]);
+}
+
 #[tokio::test]
 async fn the_order_of_copies_tells_nothing() {
     let world = world(ruled(Policy::Prefer, &[]));
