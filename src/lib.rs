@@ -19,7 +19,7 @@
 //! | 1 | journal | segments, batches, recovery, erase, compaction: a machine without thread or file |
 //! | 1 | dns | names, records, the trait `Resolver`, a literal zone |
 //! | 2 | mail | addresses, headers, MIME structure, dates |
-//! | 3 | smtp | the SMTP server as a machine: bytes and time in, bytes and events out |
+//! | 3 | smtp | SMTP server and client as machines: bytes in, bytes and events out |
 //! | 3 | imap | grammar, session machine, responses, sequence views |
 //! | 3 | sasl | PLAIN and LOGIN: opaque bytes for smtp and imap |
 //! | 3 | pgp | certificates, seal, open; the only room that names Sequoia |

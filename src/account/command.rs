@@ -152,6 +152,8 @@ pub struct Folded {
     pub messages: u32,
     /// Of these, placeholders for what could not be opened.
     pub placeholders: u32,
+    /// Of the messages, those that came encrypted and are shown opened.
+    pub opened: u32,
     /// Arrivals that were dropped because their object had been seen before.
     pub repeated: u32,
 }

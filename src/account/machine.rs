@@ -14,6 +14,7 @@ use crate::base::entropy::{self, Entropy};
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::base::secret::SecretBytes;
 use crate::journal::{Address, Class, Entry, ReadError, Reader, TOMBSTONE_ADDRESSES_MAX};
+use crate::store::SealedArrival;
 use crate::vault::Unlocked;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
@@ -178,6 +179,11 @@ impl Planned {
     pub fn take_batches(&mut self) -> Vec<Vec<Entry>> {
         std::mem::take(&mut self.batches)
     }
+
+    /// The objects of all frames that are to be written.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        self.batches.iter().flatten().map(|entry| entry.object)
+    }
 }
 
 impl Machine {
@@ -313,7 +319,8 @@ impl Machine {
     }
 
     fn seal_draft(&self, draft: Draft) -> Planned {
-        let mut batch: Vec<Entry> = draft.message.map(|m| m.into_entry()).into_iter().collect();
+        let messages = draft.messages.into_iter();
+        let mut batch: Vec<Entry> = messages.map(SealedArrival::into_entry).collect();
         let first = batch.len();
         let (entries, records) = self.seal_records(draft.parts);
         batch.extend(entries);
@@ -457,16 +464,15 @@ impl Machine {
             return Err(ReadError::Io(std::io::ErrorKind::Other));
         }
         let (unlocked, reader) = (self.unlocked.clone(), self.reader.clone());
-        Ok(Some(FoldWork { arrivals, unlocked, reader, place: self.place }))
+        let entropy = self.entropy.clone();
+        Ok(Some(FoldWork { arrivals, unlocked, reader, entropy, place: self.place }))
     }
 
     /// Gives what was opened its UIDs. One record, whole or absent.
     pub fn plan_fold(&mut self, opened: Opened, now: UnixTime) -> Planned {
         self.put_off.extend(opened.put_off.iter().copied());
-        let (folding, folded) = fold::plan(&self.state, opened, now);
-        let empty = folding.groups.is_empty() && folding.dropped.is_empty();
-        let parts = if empty { Vec::new() } else { vec![vec![Change::Folded(folding)]] };
-        self.seal_draft(Draft { message: None, parts, outcome: Outcome::Folded(folded) })
+        let draft = fold::plan(&self.state, opened, now);
+        self.seal_draft(draft)
     }
 
     /// The next piece of work on the account's own records, `None` if there is none: set-up of a

@@ -44,6 +44,7 @@ mod chain;
 mod command;
 mod flags;
 mod fold;
+mod letter;
 mod machine;
 mod open;
 mod plan;

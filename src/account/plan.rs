@@ -26,19 +26,19 @@ const VALIDITY_STEP: u32 = 256;
 
 /// What a command becomes. Each part is one record; all of them go into one batch.
 pub(super) struct Draft {
-    /// A message that stands before the first record.
-    pub message: Option<Box<SealedArrival>>,
+    /// Messages that stand before the first record.
+    pub messages: Vec<SealedArrival>,
     pub parts: Vec<Vec<Change>>,
     pub outcome: Outcome,
 }
 
 impl Draft {
     fn one(change: Change, outcome: Outcome) -> Draft {
-        Draft { message: None, parts: vec![vec![change]], outcome }
+        Draft { messages: Vec::new(), parts: vec![vec![change]], outcome }
     }
 
     fn nothing(outcome: Outcome) -> Draft {
-        Draft { message: None, parts: Vec::new(), outcome }
+        Draft { messages: Vec::new(), parts: Vec::new(), outcome }
     }
 }
 
@@ -86,7 +86,7 @@ impl Planner<'_> {
             }
         }
         changes.insert(0, Change::Created(new));
-        Draft { message: None, parts: vec![changes], outcome: Outcome::Maintained }
+        Draft { messages: Vec::new(), parts: vec![changes], outcome: Outcome::Maintained }
     }
 
     fn selectable(&self, id: MailboxId) -> Result<&Folder, Refusal> {
@@ -141,7 +141,7 @@ impl Planner<'_> {
             vec![Change::Stored(Storing { mailbox, modseq, keywords, mode, flags, uids })]
         };
         let parts = in_parts(&changed).map(part).collect();
-        Ok(Draft { message: None, parts, outcome: Outcome::Stored { changed, modified } })
+        Ok(Draft { messages: Vec::new(), parts, outcome: Outcome::Stored { changed, modified } })
     }
 
     fn expunge(&self, mailbox: MailboxId, only: Option<&UidSet>) -> Result<Draft, Refusal> {
@@ -156,7 +156,7 @@ impl Planner<'_> {
         let modseq = folder.modseq + 1;
         let part = |uids: UidSet| vec![Change::Expunged { mailbox, modseq, uids }];
         let parts = in_parts(&uids).map(part).collect();
-        Ok(Draft { message: None, parts, outcome: Outcome::Expunged { uids } })
+        Ok(Draft { messages: Vec::new(), parts, outcome: Outcome::Expunged { uids } })
     }
 
     fn copy(
@@ -188,7 +188,7 @@ impl Planner<'_> {
         let parts = copy.parts(&found, keywords);
         let to = UidSet::range(first, last);
         let outcome = Outcome::Copied { mailbox, uid_validity, from: found, to };
-        Ok(Draft { message: None, parts, outcome })
+        Ok(Draft { messages: Vec::new(), parts, outcome })
     }
 
     fn append(
@@ -223,7 +223,7 @@ impl Planner<'_> {
         let uid_validity = self.validity(folder);
         let outcome = Outcome::Appended { mailbox, uid_validity, uid };
         let draft = Draft::one(Change::Appended(filing), outcome);
-        Ok(Draft { message: Some(message), ..draft })
+        Ok(Draft { messages: vec![*message], ..draft })
     }
 
     fn create(&self, name: &str, special_use: Option<SpecialUse>) -> Result<Draft, Refusal> {
@@ -256,7 +256,7 @@ impl Planner<'_> {
             // RFC 3501 §6.3.4: the name stays for the sake of those below it.
             changes.push(Change::Created(vec![level(self.ids().next(), &name)]));
         }
-        Ok(Draft { message: None, parts: vec![changes], outcome: Outcome::Done })
+        Ok(Draft { messages: Vec::new(), parts: vec![changes], outcome: Outcome::Done })
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<Draft, Refusal> {
@@ -289,7 +289,7 @@ impl Planner<'_> {
         if !parents.is_empty() {
             parts[0].insert(0, Change::Created(parents));
         }
-        Ok(Draft { message: None, parts, outcome: Outcome::Done })
+        Ok(Draft { messages: Vec::new(), parts, outcome: Outcome::Done })
     }
 
     /// RFC 3501 §6.3.5: renaming INBOX moves its messages to a new mailbox and leaves INBOX empty;
@@ -310,7 +310,7 @@ impl Planner<'_> {
         let copy = CopyParts { from: inbox, to: mailbox, first: 1, modseq: 2, bits, moved };
         let mut parts = vec![vec![Change::Created(new)]];
         parts.extend(copy.parts(&uids, keywords));
-        Ok(Draft { message: None, parts, outcome: Outcome::Done })
+        Ok(Draft { messages: Vec::new(), parts, outcome: Outcome::Done })
     }
 
     fn subscribe(&self, name: &str, on: bool) -> Result<Draft, Refusal> {

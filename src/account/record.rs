@@ -71,6 +71,8 @@ pub(super) enum Change {
     Repaired,
     /// A piece of a snapshot.
     Chunk(Chunk),
+    /// Messages that this very record folds are shown opened.
+    Opened(Vec<OpenedView>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +104,18 @@ pub(super) struct FoldedRow {
     pub frame: Address,
     pub object: u64,
     pub row: RowImage,
+}
+
+/// A folded message whose row stands for its opened view and no longer for what arrived.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct OpenedView {
+    pub mailbox: MailboxId,
+    pub uid: u32,
+    /// What arrived.
+    pub arrival: Address,
+    /// The view stands so many slots before the record.
+    pub slots_before: u32,
+    pub object: u64,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 
 use super::catalog::{MailboxId, SpecialUse};
 use super::flags::{Flags, UidSet};
-use super::record::{Change, Copying, Filing, Folding, NewMailbox, RowImage, Storing};
+use super::record::{Change, Copying, Filing, Folding, NewMailbox, OpenedView, RowImage, Storing};
 use super::view::{KEY_BYTES, KeyBlock, Pages, Row};
 use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
@@ -98,6 +98,7 @@ impl State {
                 touched.extend(self.folders.keys());
             }
             Change::Chunk(_) => {}
+            Change::Opened(views) => views.iter().for_each(|view| self.show_opened(view, at)),
         }
     }
 
@@ -182,6 +183,29 @@ impl State {
             let frames = places.into_iter().map(|(frame, _)| frame);
             let rows = rows.into_iter().zip(frames).map(|(row, frame)| Row { frame, ..row });
             self.add_rows(group.mailbox, group.modseq, rows.collect(), touched);
+        }
+    }
+
+    /// The row that was just added stands for the view from now on; what arrived can go.
+    fn show_opened(&mut self, view: &OpenedView, at: Address) {
+        // One batch has consecutive slots of one segment; the views stand before their record.
+        let Some(slot) = at.slot.checked_sub(view.slots_before) else { return };
+        let frame = Address { segment: at.segment, slot };
+        let Some(folder) = self.folders.get_mut(&view.mailbox) else { return };
+        let mut shown = false;
+        folder.pages.change(&UidSet::range(view.uid, view.uid), |row| {
+            let same = row.frame == view.arrival;
+            if same {
+                row.frame = frame;
+                shown = true;
+            }
+            same
+        });
+        // Without its row, which can only be after damage, the view is found again by itself.
+        if shown {
+            self.pending.remove(&frame);
+            self.remember(view.object);
+            self.release(view.arrival);
         }
     }
 

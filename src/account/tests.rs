@@ -12,20 +12,21 @@ use crate::store::{ArrivalRecord, Destination, Role, SealedArrival, seal};
 use crate::vault::{Party, Password, ServerKeys, Unlocked};
 use std::sync::{Arc, LazyLock};
 
+mod letters;
+
 const NOW: UnixTime = UnixTime(1_795_000_000);
 const ACCOUNT: AccountNumber = AccountNumber(1);
 
 /// Making keys is slow; all tests share one account's.
-static UNLOCKED: LazyLock<Unlocked> = LazyLock::new(|| {
+static CREATED: LazyLock<crate::vault::Created> = LazyLock::new(|| {
     let cost = Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 };
     let keys = ServerKeys::new(&Key::zeroed(), None).with_cost(cost);
     let password = Password::choose(b"correct horse battery").unwrap();
     let entropy = SeededEntropy::new(1);
     let address = "ann@example.org";
-    crate::vault::create(&keys, ACCOUNT, address, &password, Party::Owner, NOW, &entropy)
-        .unwrap()
-        .unlocked
+    crate::vault::create(&keys, ACCOUNT, address, &password, Party::Owner, NOW, &entropy).unwrap()
 });
+static UNLOCKED: LazyLock<Unlocked> = LazyLock::new(|| CREATED.unlocked.clone());
 
 struct Rig {
     disk: MemoryDisk,
@@ -107,6 +108,7 @@ impl Rig {
             if let Outcome::Folded(folded) = self.run(planned) {
                 sum.messages += folded.messages;
                 sum.placeholders += folded.placeholders;
+                sum.opened += folded.opened;
                 sum.repeated += folded.repeated;
             }
         }

@@ -3,6 +3,9 @@
 //! The wall clock may jump; nothing that decides about mail's safety may depend on it. Deadlines in
 //! the protocol machines are handed in as [`Instant`].
 
+use super::BoxFuture;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Seconds since 1970-01-01T00:00:00Z, as the wall clock has them. May jump in both directions.
@@ -33,6 +36,27 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> UnixTime;
     /// The monotonic clock.
     fn monotonic(&self) -> Instant;
+}
+
+/// Waits. Apart from [`Clock`], because only what runs as a task can wait.
+pub trait Timer: Send + Sync {
+    /// Is ready after `duration` on the monotonic clock.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+}
+
+/// What `work` comes to, or `None` if it is not done within `time_max`; it is dropped then. Work
+/// that does not let others run in between is not interrupted.
+pub async fn within<T>(
+    timer: &dyn Timer,
+    time_max: Duration,
+    work: impl Future<Output = T> + Send,
+) -> Option<T> {
+    let (mut work, mut end) = (pin!(work), timer.sleep(time_max));
+    std::future::poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => end.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 /// A clock that stands still until a test moves it.

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// Makes one HTTPS request. Implemented by `host`.
 ///
 /// An implementation connects to [`FetchRequest::address`] and to nothing else: it resolves no
-/// name, follows no redirect, sends no cookie and no user agent, asks for `identity` encoding, and checks
-/// the certificate against [`FetchRequest::host`].
+/// name, follows no redirect, sends no cookie and no user agent, asks for `identity` encoding, and
+/// checks the certificate against [`FetchRequest::host`].
 pub trait Fetch: Send + Sync {
     /// Asks with GET.
     fn get(&self, request: FetchRequest) -> BoxFuture<'_, Result<Fetched, FetchError>>;

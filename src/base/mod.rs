@@ -11,7 +11,9 @@ pub mod entropy;
 pub mod event;
 pub mod fetch;
 pub mod ids;
+pub mod kem;
 pub mod secret;
+pub mod zbase32;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -4,10 +4,9 @@
 //! the keys of somebody who happens to be logged in, not to root either.
 
 use super::Failure;
+use super::asker::{self, Asker, NOW};
 use super::configuration::Configuration;
-use crate::base::secret::SecretBytes;
-use crate::host::{control, terminal};
-use crate::server::protocol::{AccountLine, Answer, Request, Text};
+use crate::server::protocol::{AccountLine, Answer, Request};
 use clap::Subcommand;
 use zeroize::Zeroizing;
 
@@ -75,15 +74,10 @@ struct Address {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.configuration.read()?;
     let request = request(&arguments.verb, &Asker { stdin: arguments.password_stdin })?;
-    let line = Zeroizing::new(serde_json::to_vec(&request)?);
-    let socket = &config.server.control_socket.0;
-    let answer = control::ask(socket, &line)
-        .map_err(|error| Failure(format!("no server at {}: {error}", socket.display())))?;
-    show(serde_json::from_slice(&answer)?, &arguments.verb)
+    show(asker::ask_server(&config, &request)?, &arguments.verb)
 }
 
 fn request(verb: &Verb, asker: &Asker) -> Result<Request, Failure> {
-    let now = "What opens the account now (password or recovery code)";
     let address = |address: &Address| address.address.clone();
     Ok(match verb {
         Verb::Add(who) => {
@@ -93,55 +87,30 @@ fn request(verb: &Verb, asker: &Asker) -> Result<Request, Failure> {
         Verb::Remove(who) => Request::AccountRemove { address: address(who) },
         Verb::Passwd(who) => Request::AccountPasswd {
             address: address(who),
-            credential: asker.ask(now)?,
+            credential: asker.ask(NOW)?,
             new_password: asker.new_password()?,
         },
         Verb::Rekey(who) => Request::AccountRekey {
             address: address(who),
-            credential: asker.ask(now)?,
+            credential: asker.ask(NOW)?,
             new_password: asker.new_password()?,
         },
         Verb::AppPassword { address: who, label, no_unlock } => Request::AccountAppPassword {
             address: address(who),
-            credential: asker.ask(now)?,
+            credential: asker.ask(NOW)?,
             label: label.clone(),
             unlocks: !no_unlock,
         },
         Verb::Recovery(who) => {
-            Request::AccountRecovery { address: address(who), credential: asker.ask(now)? }
+            Request::AccountRecovery { address: address(who), credential: asker.ask(NOW)? }
         }
         Verb::Unlock { address: who, hours } => Request::AccountUnlock {
             address: address(who),
-            credential: asker.ask(now)?,
+            credential: asker.ask(NOW)?,
             hours: *hours,
         },
         Verb::Lock(who) => Request::AccountLock { address: address(who) },
     })
-}
-
-/// Where passwords come from.
-struct Asker {
-    stdin: bool,
-}
-
-impl Asker {
-    fn ask(&self, question: &str) -> Result<Text, Failure> {
-        let secret = if self.stdin { terminal::from_stdin() } else { terminal::ask(question) };
-        secret.map(Text).map_err(|error| Failure(format!("no password: {error}")))
-    }
-
-    /// A new one is asked for twice at the terminal, where nobody sees what was typed.
-    fn new_password(&self) -> Result<Text, Failure> {
-        let first = self.ask("New password")?;
-        if self.stdin || same(&first.0, &self.ask("The same again")?.0) {
-            return Ok(first);
-        }
-        Err(Failure("the two passwords differ".into()))
-    }
-}
-
-fn same(left: &SecretBytes, right: &SecretBytes) -> bool {
-    crate::base::crypto::equal(left.expose(), right.expose())
 }
 
 fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
@@ -157,7 +126,10 @@ fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
             _ => accounts.iter().for_each(|account| println!("{}", row(account))),
         },
         Answer::Failed { error } => return Err(Failure(error)),
-        Answer::Status { .. } | Answer::Queue { .. } => {
+        Answer::Status { .. }
+        | Answer::Queue { .. }
+        | Answer::Key { .. }
+        | Answer::Explained(_) => {
             return Err(Failure("the server answered something else".into()));
         }
     }

@@ -5,8 +5,10 @@
 
 use super::Failure;
 use super::configuration::Configuration;
-use crate::config::{Config, Remark, Weight, review};
+use crate::config::{Config, Remark, Weight, convert, review};
+use crate::host::dkim_key::DkimKey;
 use crate::host::{files, tls};
+use crate::mailauth::KeyKind;
 use std::path::Path;
 
 /// Say what is wrong with a configuration, with line and nearest key
@@ -51,6 +53,11 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     } else if let Err(problem) = files::refuse_exposed(&config.tls.key.0) {
         error("tls.key", problem.to_string());
     }
+    if config.web.certificate.is_some()
+        && let Err(problem) = check_web_pair(config)
+    {
+        error("web", problem.to_string());
+    }
     if let Some(problem) = key_problem(&config.keys.journal.0, made_at_start(config)) {
         error("keys.journal", problem);
     }
@@ -58,12 +65,51 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     if let Some(problem) = key_problem(&config.keys.queue.0, queue_made) {
         error("keys.queue", problem);
     }
+    for (kind, path) in convert::dkim_keys(config) {
+        let key = match kind {
+            KeyKind::Ed25519 => "dkim.ed25519_key",
+            KeyKind::Rsa => "dkim.rsa_key",
+        };
+        if let Err(problem) = DkimKey::read(path, kind) {
+            error(key, problem.to_string());
+        }
+    }
     if let Some(path) = &config.keys.pepper
         && let Some(problem) = key_problem(&path.0, false)
     {
         error("keys.pepper", problem);
     }
+    if let Some(path) = &config.outgoing.relayhost_password_file
+        && let Err(problem) = files::read_password(&path.0)
+    {
+        error("outgoing.relayhost_password_file", problem.to_string());
+    }
+    remarks.extend(key_hosts(config));
     remarks
+}
+
+/// Who looks for a user's key asks `openpgpkey.DOMAIN`, and the domain itself only if that name has
+/// no address (draft-koch-openpgp-webkey-service-22 §3.1). The certificate must be for one of them.
+fn key_hosts(config: &Config) -> Option<Remark> {
+    let (certificate, _) = convert::web_certificate(config);
+    let key = if config.web.certificate.is_some() { "web.certificate" } else { "tls.certificate" };
+    let domains = config.mail.domains.iter().filter(|_| !config.listen.https.is_empty());
+    let names: Vec<String> = domains.map(|domain| format!("openpgpkey.{}", domain.0)).collect();
+    let missing = tls::names_missing(certificate, &names).ok()?;
+    let first = missing.first()?;
+    let text = format!(
+        "is not for {}: programs that look there for your users' keys will not find them. Get a \
+         certificate with these names, or see to it that {first} has no address and the \
+         certificate is for the domain itself",
+        missing.join(", ")
+    );
+    Some(Remark { weight: Weight::Warning, key, text })
+}
+
+fn check_web_pair(config: &Config) -> Result<(), String> {
+    let (certificate, key) = convert::web_certificate(config);
+    tls::check_pair(certificate, key).map_err(|error| error.to_string())?;
+    files::refuse_exposed(key).map_err(|error| error.to_string())
 }
 
 /// The journal key is made at the first start, and only then.

@@ -5,9 +5,13 @@
 //! for success, 1 for failure, 2 for a command line that is not understood.
 
 mod account;
+mod asker;
 mod check;
 mod configuration;
+mod dns;
+mod explain;
 mod fsck;
+mod key;
 mod queue;
 mod quickstart;
 mod serve;
@@ -30,6 +34,9 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Account(account::Arguments),
+    Key(key::Arguments),
+    Dns(dns::Arguments),
+    Explain(explain::Arguments),
     Queue(queue::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
@@ -57,6 +64,9 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Account(arguments) => account::run(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
+        Command::Dns(arguments) => dns::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),

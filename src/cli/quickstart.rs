@@ -30,7 +30,7 @@ const PORT_BASE_MAX: u16 = 64_542;
 /// Make a directory with a test server in it, and run it
 ///
 /// Ports are counted from the base: SMTP +525, submission +587 (STARTTLS) and +465 (TLS), IMAP +143
-/// (STARTTLS) and +993 (TLS). All listen on 127.0.0.1 only.
+/// (STARTTLS) and +993 (TLS), HTTPS +443. All listen on 127.0.0.1 only.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Where to make it, or where it was made
@@ -76,6 +76,7 @@ struct Ports {
     submissions: u16,
     imap: u16,
     imaps: u16,
+    https: u16,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +95,7 @@ impl Ports {
             submissions: base + 465,
             imap: base + 143,
             imaps: base + 993,
+            https: base + 443,
         }
     }
 }
@@ -169,7 +171,8 @@ fn make(arguments: &Arguments) -> Result<Site, Failure> {
     let text = configuration(&site);
     parse(&text, &site.config())?;
     let mail_host = format!("mail.{}", site.domain);
-    let names = ["localhost", "127.0.0.1", "::1", &site.domain, &mail_host];
+    let key_host = format!("openpgpkey.{}", site.domain);
+    let names = ["localhost", "127.0.0.1", "::1", &site.domain, &mail_host, &key_host];
     let certificates = test_ca::make(&names, SystemClock::new().now())?;
     files::create_private(&site.dir.join("tls/ca.pem"), certificates.authority.as_bytes())?;
     files::create_private(&site.dir.join("tls/cert.pem"), certificates.certificate.as_bytes())?;
@@ -181,7 +184,7 @@ fn make(arguments: &Arguments) -> Result<Site, Failure> {
 fn configuration(site: &Site) -> String {
     let ports = Ports::from(site.port_base);
     let Site { domain, .. } = site;
-    let Ports { smtp, submission, submissions, imap, imaps } = ports;
+    let Ports { smtp, submission, submissions, imap, imaps, https } = ports;
     format!(
         "# A TEST SET-UP made by `postseal quickstart`: passwords and keys lie in this directory.\n\
          # Options that are not here have their defaults; config/postseal.toml shows all of them.\n\
@@ -206,6 +209,7 @@ fn configuration(site: &Site) -> String {
          submissions = [\"127.0.0.1:{submissions}\"]\n\
          imap = [\"127.0.0.1:{imap}\"]\n\
          imaps = [\"127.0.0.1:{imaps}\"]\n\
+         https = [\"127.0.0.1:{https}\"]\n\
          \n\
          [tls]\n\
          certificate = \"tls/cert.pem\"\n\
@@ -266,7 +270,10 @@ fn banner(facts: &Facts) {
         "  SMTP {}, submission {} (STARTTLS) and {} (TLS)",
         ports.smtp, ports.submission, ports.submissions
     );
-    println!("  IMAP {} (STARTTLS) and {} (TLS), all on 127.0.0.1", ports.imap, ports.imaps);
+    println!(
+        "  IMAP {} (STARTTLS) and {} (TLS), HTTPS {} (public keys), all on 127.0.0.1",
+        ports.imap, ports.imaps, ports.https
+    );
     let [alice, bob, ..] = users.as_slice() else { return };
     println!("Ready\n\nSend one:");
     println!(

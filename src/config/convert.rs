@@ -2,13 +2,20 @@
 //! this file knows both sides.
 
 use super::Config;
-use super::values::{LogAddresses, LogDestination, LogLevel};
+use super::values::{DmarcAction, LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
+use crate::base::secret::SecretBytes;
 use crate::mail::Address;
+use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
+use crate::plan;
 use crate::queue;
-use crate::relay;
+use crate::relay::{self, transmit};
+use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
+use crate::web;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The mailbox role's options on a machine with `cores`.
 pub fn mailbox(config: &Config, cores: usize) -> mailbox::Options {
@@ -39,7 +46,64 @@ pub fn relay(config: &Config, aliases: relay::Aliases) -> relay::Options {
         postmaster: Address::parse(config.mail.postmaster.as_bytes()).ok(),
         recipient_delimiter: config.mail.recipient_delimiter.0.map(char::from),
         aliases,
+        incoming: relay::Incoming {
+            authenticate: config.incoming.authenticate,
+            junk: config.incoming.dmarc == DmarcAction::Junk,
+        },
         limits: smtp_limits(config),
+        submission: submission(config),
+    }
+}
+
+fn submission(config: &Config) -> relay::SubmissionOptions {
+    let submission = &config.submission;
+    relay::SubmissionOptions {
+        strip: submission.strip.iter().map(|name| name.0.clone()).collect(),
+        utc_date: submission.utc_date,
+        rates: relay::Rates {
+            messages_per_hour: submission.messages_per_hour,
+            messages_per_day: submission.messages_per_day,
+            recipients_per_hour: submission.recipients_per_hour,
+            recipients_per_day: submission.recipients_per_day,
+        },
+    }
+}
+
+/// How mail goes out; with the relay's password where one was read.
+pub fn outgoing(config: &Config, password: Option<SecretBytes>) -> transmit::Options {
+    let outgoing = &config.outgoing;
+    let hello = outgoing.hello.as_ref().unwrap_or(&config.server.hostname);
+    let user = &outgoing.relayhost_user;
+    let credential = password
+        .filter(|_| !user.is_empty())
+        .map(|password| Arc::new(Credential { user: user.clone(), password }));
+    transmit::Options {
+        relayhost: outgoing.relayhost.clone(),
+        credential,
+        tls: outgoing.tls,
+        port: outgoing.port.0,
+        ipv6: outgoing.ipv6,
+        own_addresses: config.listen.smtp.clone(),
+        timeouts: transmit::Timeouts {
+            connect: outgoing.connect_timeout,
+            attempt: outgoing.attempt_timeout,
+            ..transmit::Timeouts::default()
+        },
+        reuse: transmit::Reuse { idle: outgoing.keep_connection, ..transmit::Reuse::default() },
+        ..transmit::Options::new(hello.0.clone())
+    }
+}
+
+/// How mail to others is sealed.
+pub fn seal(config: &Config) -> relay::prepare::PrepareOptions {
+    let seal = &config.seal;
+    relay::prepare::PrepareOptions {
+        rules: plan::Rules {
+            default: seal.policy,
+            list: seal.rules.clone(),
+            all_or_nothing: seal.all_or_nothing,
+        },
+        autocrypt: seal.autocrypt,
     }
 }
 
@@ -69,6 +133,24 @@ pub fn imap(config: &Config) -> imap::Options {
     }
 }
 
+/// What HTTPS connections may do.
+pub fn web(config: &Config) -> web::Options {
+    web::Options {
+        domains: domains(config),
+        request_timeout: config.web.request_timeout,
+        connection_timeout: config.web.connection_timeout,
+        ..web::Options::default()
+    }
+}
+
+/// Certificate and key for HTTPS: its own, or those of the mail protocols.
+pub fn web_certificate(config: &Config) -> (&Path, &Path) {
+    match (&config.web.certificate, &config.web.key) {
+        (Some(certificate), Some(key)) => (&certificate.0, &key.0),
+        _ => (&config.tls.certificate.0, &config.tls.key.0),
+    }
+}
+
 fn smtp_limits(config: &Config) -> relay::Limits {
     let smtp = &config.smtp;
     relay::Limits {
@@ -90,6 +172,13 @@ pub fn domains(config: &Config) -> Vec<String> {
     config.mail.domains.iter().map(|domain| domain.0.clone()).collect()
 }
 
+/// The secret keys of DKIM that are named.
+pub fn dkim_keys(config: &Config) -> Vec<(KeyKind, &Path)> {
+    let dkim = &config.dkim;
+    let named = [(KeyKind::Ed25519, &dkim.ed25519_key), (KeyKind::Rsa, &dkim.rsa_key)];
+    named.into_iter().filter_map(|(kind, path)| Some((kind, path.as_ref()?.0.as_path()))).collect()
+}
+
 fn hours(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_secs() / 3600).unwrap_or(u32::MAX)
 }
@@ -109,7 +198,7 @@ pub fn log_hashed(config: &Config) -> bool {
 }
 
 /// The file that the log goes to, or nothing for standard error.
-pub fn log_file(config: &Config) -> Option<&std::path::Path> {
+pub fn log_file(config: &Config) -> Option<&Path> {
     match &config.log.destination {
         LogDestination::Stderr => None,
         LogDestination::File(path) => Some(path),

@@ -2,8 +2,10 @@
 //!
 //! Pure: files are looked at by the commands, not here.
 
-use super::Config;
 use super::values::LogAddresses;
+use super::{Config, convert};
+use crate::mailauth::KeyKind;
+use crate::plan::{Policy, Whose};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,7 +34,11 @@ pub fn review(config: &Config) -> Vec<Remark> {
     let mut remarks = listeners(config);
     remarks.extend(limits(config));
     remarks.extend(mail(config));
+    remarks.extend(outgoing(config));
     remarks.extend(keys(config));
+    remarks.extend(web(config));
+    remarks.extend(dkim(config));
+    remarks.extend(seal(config));
     remarks.extend(warnings(config));
     remarks.sort_by_key(|remark| remark.weight != Weight::Error);
     remarks
@@ -54,6 +60,7 @@ fn listeners(config: &Config) -> Vec<Remark> {
         ("listen.submissions", &listen.submissions),
         ("listen.imap", &listen.imap),
         ("listen.imaps", &listen.imaps),
+        ("listen.https", &listen.https),
     ];
     let mut seen = BTreeMap::new();
     let mut remarks = Vec::new();
@@ -109,12 +116,48 @@ fn mail(config: &Config) -> Vec<Remark> {
     remarks
 }
 
+fn outgoing(config: &Config) -> Vec<Remark> {
+    let outgoing = &config.outgoing;
+    let (user, password) = (&outgoing.relayhost_user, &outgoing.relayhost_password_file);
+    let mut remarks = Vec::new();
+    if !user.is_empty() && outgoing.relayhost.is_none() {
+        let text = "there is no outgoing.relayhost to log in at";
+        remarks.push(error("outgoing.relayhost_user", text));
+    }
+    if user.is_empty() != password.is_none() {
+        let text = "is needed together with the other of relayhost_user and \
+                    relayhost_password_file";
+        let key = match user.is_empty() {
+            true => "outgoing.relayhost_user",
+            false => "outgoing.relayhost_password_file",
+        };
+        remarks.push(error(key, text));
+    }
+    if outgoing.port.0 != 25 && outgoing.relayhost.is_none() {
+        let text = "other servers take mail at port 25; another one is for closed networks";
+        remarks.push(warning("outgoing.port", text));
+    }
+    // RFC 5321 §4.5.3.2.1 and following: five minutes for each reply.
+    if outgoing.attempt_timeout.as_secs() < 300 {
+        remarks.push(warning("outgoing.attempt_timeout", "below the 5 min of RFC 5321 §4.5.3.2"));
+    }
+    remarks
+}
+
 fn keys(config: &Config) -> Vec<Remark> {
     let data = &config.server.data_dir.0;
-    let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", &path.0));
-    [("keys.journal", &config.keys.journal.0), ("keys.queue", &config.keys.queue.0)]
-        .into_iter()
+    let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", path.0.as_path()));
+    let key = |(kind, path)| match kind {
+        KeyKind::Ed25519 => ("dkim.ed25519_key", path),
+        KeyKind::Rsa => ("dkim.rsa_key", path),
+    };
+    let own = [
+        ("keys.journal", config.keys.journal.0.as_path()),
+        ("keys.queue", config.keys.queue.0.as_path()),
+    ];
+    own.into_iter()
         .chain(pepper)
+        .chain(convert::dkim_keys(config).into_iter().map(key))
         .filter(|(_, path)| is_inside(path, data))
         .map(|(key, _)| {
             let text = "LIES IN THE DATA DIRECTORY: who takes or copies the one has the other too. \
@@ -122,6 +165,49 @@ fn keys(config: &Config) -> Vec<Remark> {
             warning(key, text)
         })
         .collect()
+}
+
+fn web(config: &Config) -> Option<Remark> {
+    match (&config.web.certificate, &config.web.key) {
+        (Some(_), None) => Some(error("web.key", "is not set, and web.certificate is")),
+        (None, Some(_)) => Some(error("web.certificate", "is not set, and web.key is")),
+        _ => None,
+    }
+}
+
+fn dkim(config: &Config) -> Option<Remark> {
+    // RFC 6376 §3.1: labels of a name.
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let label = |label: &str| (1..=50).contains(&label.len()) && label.bytes().all(plain);
+    let valid = config.dkim.selector.split('.').all(label);
+    let text = "is no selector: lower-case letters, digits and hyphens, parted by dots";
+    (!valid).then(|| error("dkim.selector", text))
+}
+
+/// Rules that cannot all hold, and what gives up the seal.
+fn seal(config: &Config) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let rules = &config.seal.rules;
+    for (at, rule) in rules.iter().enumerate() {
+        if let Some(other) = rules[..at].iter().find(|other| other.whose == rule.whose) {
+            remarks.push(error("seal.rules", format!("`{other}` and `{rule}` cannot both hold")));
+        }
+        let domain = match &rule.whose {
+            Whose::From(address) => Some(address.domain()),
+            Whose::FromDomain(domain) => Some(domain.as_str()),
+            Whose::To(_) | Whose::ToDomain(_) => None,
+        };
+        let local = |domain: &str| config.mail.domains.iter().any(|known| known.0 == domain);
+        if domain.is_some_and(|domain| !local(domain)) {
+            let text = format!("`{rule}` is for nobody: its domain is not in mail.domains");
+            remarks.push(warning("seal.rules", text));
+        }
+    }
+    if config.seal.policy == Policy::Plain {
+        let text = "mail to others is never sealed unless a rule says so";
+        remarks.push(warning("seal.policy", text));
+    }
+    remarks
 }
 
 /// By the text of the paths, `..` and `.` taken out; links are not followed.
@@ -160,7 +246,9 @@ fn warnings(config: &Config) -> Vec<Remark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::values::FilePath;
     use crate::config::{parse, reference};
+    use crate::plan::Rule;
 
     fn sample() -> Config {
         parse(&reference::sample(), Path::new("/etc/postseal/postseal.toml")).unwrap()
@@ -185,10 +273,62 @@ mod tests {
     }
 
     #[test]
+    fn a_selector_is_a_name() {
+        for (selector, remarks) in [("2026-a", 0), ("a.b", 0), ("", 1), ("A", 1), ("a b", 1)] {
+            let mut config = sample();
+            config.dkim.selector = selector.into();
+            assert_eq!(review(&config).len(), remarks, "{selector}");
+        }
+    }
+
+    #[test]
+    fn rules_that_contradict_each_other_are_errors() {
+        let mut config = sample();
+        let ruled = |texts: &[&str]| texts.iter().map(|text| Rule::parse(text).unwrap()).collect();
+        config.seal.rules = ruled(&["x.example hold", "y.example plain", "X.example require"]);
+        let remarks = review(&config);
+        assert_eq!((remarks.len(), remarks[0].weight), (1, Weight::Error));
+        assert!(remarks[0].text.contains("`x.example hold` and `x.example require`"));
+        config.seal.rules = ruled(&["from a@example.org hold", "from elsewhere.example hold"]);
+        let remarks = review(&config);
+        assert_eq!((remarks.len(), remarks[0].weight), (1, Weight::Warning));
+        config.seal.rules.clear();
+        config.seal.policy = Policy::Plain;
+        assert_eq!(review(&config)[0].key, "seal.policy");
+    }
+
+    #[test]
     fn one_address_cannot_serve_two_kinds() {
         let mut config = sample();
         config.listen.imap = config.listen.smtp.clone();
         assert_eq!(review(&config)[0].weight, Weight::Error);
+    }
+
+    #[test]
+    fn a_login_at_the_relay_needs_all_its_parts() {
+        let key = |host: &str, user: &str, file: &str| {
+            let mut config = sample();
+            let outgoing = &mut config.outgoing;
+            outgoing.relayhost = crate::relay::Relayhost::parse(host).ok();
+            outgoing.relayhost_user = user.into();
+            outgoing.relayhost_password_file =
+                Some(file).filter(|file| !file.is_empty()).map(|f| FilePath(f.into()));
+            review(&config).first().map(|remark| remark.key)
+        };
+        assert_eq!(key("[relay.example]", "me", "/etc/password"), None);
+        assert_eq!(key("[relay.example]", "", ""), None);
+        assert_eq!(key("", "me", "/etc/password"), Some("outgoing.relayhost_user"));
+        assert_eq!(key("[relay.example]", "", "/p"), Some("outgoing.relayhost_user"));
+        assert_eq!(key("[relay.example]", "me", ""), Some("outgoing.relayhost_password_file"));
+    }
+
+    #[test]
+    fn an_odd_port_is_for_closed_networks() {
+        let mut config = sample();
+        config.outgoing.port.0 = 2525;
+        assert_eq!(review(&config)[0].key, "outgoing.port");
+        config.outgoing.relayhost = crate::relay::Relayhost::parse("[relay.example]").ok();
+        assert_eq!(review(&config), []);
     }
 
     #[test]

@@ -7,8 +7,12 @@
 
 use super::parse::Reader;
 use super::values::{
-    Delimiter, DomainName, FilePath, LogAddresses, LogDestination, LogLevel, Setting, Size,
+    Delimiter, DmarcAction, DomainName, FieldName, FilePath, LogAddresses, LogDestination,
+    LogLevel, Port, Setting, Size,
 };
+use crate::plan::{Policy, Rule};
+use crate::relay::Relayhost;
+use crate::relay::transmit::TlsPolicy;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -198,6 +202,10 @@ options! {
             "Mail programs with STARTTLS (RFC 3501). No login is possible before TLS.";
         imaps: Vec<SocketAddr> = Default(r#"["0.0.0.0:993", "[::]:993"]"#), Restart,
             "Mail programs with TLS from the first octet (RFC 8314 §3.2). Preferred over STARTTLS.";
+        https: Vec<SocketAddr> = Default(r#"["0.0.0.0:443", "[::]:443"]"#), Restart,
+            "The users' public keys, for whoever wants to write to them sealed (Web Key \
+             Directory). Where another server has the port, let it pass \
+             `/.well-known/openpgpkey/` on, or set this to [].";
     }
     tls: Tls "The certificate. TLS 1.3, and TLS 1.2 with ephemeral keys, are offered, nothing \
         older." {
@@ -235,6 +243,79 @@ options! {
              three minutes.";
         message_timeout: Duration = Default(r#""1 h""#), Reload,
             "How long one message may take as a whole. It bounds senders that drip.";
+    }
+    submission: Submission "What holds for mail from users, beside what their sessions may use." {
+        strip: Vec<FieldName> = Default(r#"["User-Agent", "X-Mailer", "X-Originating-IP"]"#),
+            Reload,
+            "Header fields that are taken out because they tell of the writer's program or \
+             machine. What a DKIM signature of the writer's program covers stays.";
+        utc_date: bool = Default("true"), Reload,
+            "Whether the Date field is written in UTC. The moment stays the same, and does not \
+             tell in which part of the world the writer is.";
+        messages_per_hour: u32 = Default("200"), Reload,
+            "Messages that one account may send within an hour; 0 is no limit. More are told to \
+             try again later, which bounds what a stolen password is good for.";
+        messages_per_day: u32 = Default("1000"), Reload,
+            "Messages that one account may send within a day; 0 is no limit. The counts are in \
+             memory and begin anew at a restart.";
+        recipients_per_hour: u32 = Default("1000"), Reload,
+            "Recipients of all messages of one account within an hour; 0 is no limit. Each \
+             recipient of each message counts.";
+        recipients_per_day: u32 = Default("3000"), Reload,
+            "Recipients of all messages of one account within a day; 0 is no limit. Each \
+             recipient of each message counts.";
+    }
+    outgoing: Outgoing "Mail to other servers." {
+        relayhost: Option<Relayhost> = Default(r#""""#), Reload,
+            "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that \
+             its MX records are not looked for. When empty, mail goes to the servers of each domain.";
+        relayhost_user: String = Default(r#""""#), Reload,
+            "Who to log in as at the relay, or nobody when empty. A login takes place only over \
+             TLS with a certificate that is valid for the relay's name.";
+        relayhost_password_file: Option<FilePath> = Default(r#""""#), Reload,
+            "A file with the password in its first line. Only the server's user should be able to \
+             read it.";
+        tls: TlsPolicy = Default(r#""may""#), Reload,
+            "Whether mail goes out by TLS: where it is offered and works, always, or always and \
+             with a valid certificate. What cannot be sent so waits and then comes back.";
+        port: Port = Default("25"), Reload,
+            "The port that is connected to where the relay names none; 465 means TLS from the \
+             first octet. Other servers listen on 25.";
+        hello: Option<DomainName> = Default(r#""""#), Reload,
+            "The name given with EHLO; server.hostname when empty. It should lead to the address \
+             from which this server connects.";
+        ipv6: bool = Default("true"), Reload,
+            "Whether servers are connected to by IPv6 too. Switch it off where IPv6 leads nowhere.";
+        connect_timeout: Duration = Default(r#""30 s""#), Reload,
+            "How long to wait until a connection stands. Then the next address is tried.";
+        attempt_timeout: Duration = Default(r#""20 min""#), Reload,
+            "How long one attempt may take over all servers of a domain, until one of them takes \
+             the message's octets. RFC 5321 §4.5.3.2 allows five minutes for each reply.";
+        keep_connection: Duration = Default(r#""4 s""#), Reload,
+            "How long a connection waits for the next message to the same server. It spares \
+             greeting and handshake.";
+    }
+    incoming: IncomingMail "Who wrote mail that comes from other servers. The verdicts stand in \
+        an Authentication-Results field (RFC 8601)." {
+        authenticate: bool = Default("true"), Restart,
+            "Whether SPF, DKIM, DMARC and ARC are looked at, for at most five seconds. Without \
+             them no encrypted mail of others is shown opened.";
+        dmarc: DmarcAction = Default(r#""junk""#), Reload,
+            "What is done with mail that fails DMARC where its author's domain asks for \
+             quarantine or rejection. It goes to the junk folder, or is only marked; nothing is \
+             refused, because mailing lists break signatures.";
+    }
+    dkim: Dkim "Signatures on mail that goes out. `postseal dns --make-keys` makes the keys and \
+        prints the records to publish." {
+        selector: String = Default(r#""postseal""#), Restart,
+            "The name under which the keys are published: `-ed25519` or `-rsa` is appended. \
+             Choose another one when you exchange the keys.";
+        ed25519_key: Option<FilePath> = Default(r#""""#), Restart,
+            "A PKCS#8 PEM file with an Ed25519 key (RFC 8463); empty means no such signature. It \
+             is fast, but some large providers verify RSA alone.";
+        rsa_key: Option<FilePath> = Default(r#""""#), Restart,
+            "A PKCS#8 PEM file with an RSA key of 2048 bits or more; empty means no such \
+             signature. Each signature costs as much as sealing four mails.";
     }
     imap: Imap "How much IMAP sessions may use." {
         sessions: u32 = Default("5000"), Reload,
@@ -274,6 +355,42 @@ options! {
         memory: Size = Default(r#""64 MiB""#), Restart,
             "Octets of messages that are kept in memory for their first attempt. What does not fit \
              is read from the disk.";
+    }
+    web: WebSection "How the users' public keys are given out on listen.https." {
+        certificate: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with a certificate for HTTPS alone, its chain behind it; when empty, \
+             tls.certificate is served. Its names should be openpgpkey.DOMAIN for each of \
+             mail.domains.";
+        key: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with the private key of web.certificate. Both are set or neither.";
+        sessions: u32 = Default("500"), Reload,
+            "Connections at once. More are closed.";
+        sessions_per_network: u32 = Default("50"), Reload,
+            "Connections at once from one network, a /24 of IPv4 or a /48 of IPv6. Programs ask \
+             for a key and go.";
+        request_timeout: Duration = Default(r#""10 s""#), Reload,
+            "How long a client may take to say what it wants, the wait for its next question \
+             included. It bounds clients that drip.";
+        connection_timeout: Duration = Default(r#""60 s""#), Reload,
+            "How long a connection may live, whatever is done on it. A hundred questions are \
+             answered on one.";
+    }
+    seal: Seal "Which mail to others is sealed. A recipient's key is looked up in the directory of \
+        his own domain." {
+        policy: Policy = Default(r#""prefer""#), Reload,
+            "What holds where no rule does: prefer seals if there is a key, require refuses and \
+             hold keeps what cannot be sealed, plain never looks. Whatever it is, mail whose key \
+             could not be looked up waits.";
+        rules: Vec<Rule> = Default("[]"), Reload,
+            "Exceptions, such as `example.org require`, `bob@example.net plain`, `from \
+             alice@example.com hold`. A recipient's address goes before its domain, and both go \
+             before the sender's address and domain.";
+        all_or_nothing: bool = Default("false"), Reload,
+            "Whether a message that is sealed to one recipient must be sealed to all. Otherwise \
+             somebody without a key gets in plain what others get sealed.";
+        autocrypt: bool = Default("true"), Reload,
+            "Puts the sender's public certificate into his mail (Autocrypt level 1), so that \
+             answers can be sealed. Mail that his own program has sealed is not touched.";
     }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {

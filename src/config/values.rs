@@ -4,6 +4,9 @@
 //! Sizes and times carry their unit in the text (`"50 MiB"`, `"5 min"`), so that no reader has to
 //! guess it. Relative paths are taken from the directory of the configuration file.
 
+use crate::plan::{Policy, Rule};
+use crate::relay::Relayhost;
+use crate::relay::transmit::TlsPolicy;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -135,12 +138,115 @@ fn domain(text: &str) -> Option<DomainName> {
     (ascii.len() <= 253 && ascii.split('.').all(label)).then_some(DomainName(ascii))
 }
 
+/// A domain name that may be left empty.
+impl Setting for Option<DomainName> {
+    const KIND: &'static str = "domain name, or \"\" for none";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("") => Ok(None),
+            _ => DomainName::read(value, base).map(Some),
+        }
+    }
+}
+
+/// A relay that may be left empty.
+impl Setting for Option<Relayhost> {
+    const KIND: &'static str = "host, host:port, [host], [host]:port, or \"\" for none";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("") => Ok(None),
+            Some(text) => match Relayhost::parse(text) {
+                Ok(relayhost) => Ok(Some(relayhost)),
+                Err(_) => Err(expected(Self::KIND, "\"[relay.example.net]:587\"")),
+            },
+            None => Err(expected(Self::KIND, "\"[relay.example.net]:587\"")),
+        }
+    }
+}
+
+/// A port of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(pub u16);
+
+impl Setting for Port {
+    const KIND: &'static str = "port";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        let port = value.as_integer().and_then(|number| u16::try_from(number).ok());
+        port.filter(|port| *port > 0)
+            .map(Port)
+            .ok_or_else(|| expected("number from 1 to 65535", "25"))
+    }
+}
+
+impl Setting for TlsPolicy {
+    const KIND: &'static str = "one of \"may\", \"encrypt\", \"verify\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("may") => Ok(TlsPolicy::May),
+            Some("encrypt") => Ok(TlsPolicy::Encrypt),
+            Some("verify") => Ok(TlsPolicy::Verify),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
 /// A text, possibly empty.
 impl Setting for String {
     const KIND: &'static str = "text";
 
     fn read(value: &Value, _: &Path) -> Result<Self, String> {
         value.as_str().map(str::to_owned).ok_or_else(|| expected(Self::KIND, "\"text\""))
+    }
+}
+
+/// Fields that are never taken out of a message: without them it is none, or another.
+const KEPT_FIELDS: [&str; 12] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Received",
+    "MIME-Version",
+    "DKIM-Signature",
+];
+
+/// The name of a header field that may be left out of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldName(pub String);
+
+impl Setting for FieldName {
+    const KIND: &'static str = "header field name";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        // RFC 5322 §2.2.
+        let named = |name: &&str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+        };
+        let name =
+            value.as_str().filter(named).ok_or_else(|| expected(Self::KIND, "\"X-Mailer\""))?;
+        let kept = KEPT_FIELDS.iter().any(|kept| kept.eq_ignore_ascii_case(name))
+            || name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("Content-"));
+        match kept {
+            true => Err(format!("{name} is a field that a message needs")),
+            false => Ok(FieldName(name.to_owned())),
+        }
+    }
+}
+
+impl Setting for Vec<FieldName> {
+    const KIND: &'static str = "list of header field names";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        list(value, base, "[\"User-Agent\", \"X-Mailer\"]")
     }
 }
 
@@ -184,6 +290,31 @@ impl Setting for Vec<DomainName> {
 
     fn read(value: &Value, base: &Path) -> Result<Self, String> {
         list(value, base, "[\"example.org\"]")
+    }
+}
+
+impl Setting for Policy {
+    const KIND: &'static str = "one of \"prefer\", \"require\", \"hold\", \"plain\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value.as_str().and_then(Policy::parse).ok_or_else(|| format!("expected {}", Self::KIND))
+    }
+}
+
+impl Setting for Rule {
+    const KIND: &'static str = "rule";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        let text = value.as_str().ok_or_else(|| expected(Self::KIND, "\"example.org require\""))?;
+        Rule::parse(text)
+    }
+}
+
+impl Setting for Vec<Rule> {
+    const KIND: &'static str = "list of rules";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        list(value, base, "[\"example.org require\"]")
     }
 }
 
@@ -248,6 +379,27 @@ impl Setting for LogAddresses {
     }
 }
 
+/// What is done with mail that fails DMARC under a policy of quarantine or reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DmarcAction {
+    /// It goes to the junk folder.
+    Junk,
+    /// It is only written in the header.
+    Mark,
+}
+
+impl Setting for DmarcAction {
+    const KIND: &'static str = "one of \"junk\", \"mark\"";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        match value.as_str() {
+            Some("junk") => Ok(DmarcAction::Junk),
+            Some("mark") => Ok(DmarcAction::Mark),
+            _ => Err(format!("expected {}", Self::KIND)),
+        }
+    }
+}
+
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogDestination {
@@ -306,6 +458,29 @@ mod tests {
         assert_eq!(read::<FilePath>("\"/srv/x\"").unwrap().0, Path::new("/srv/x"));
         assert_eq!(read::<Option<FilePath>>("\"\"").unwrap(), None);
         assert!(read::<FilePath>("\"\"").is_err());
+    }
+
+    #[test]
+    fn rules_and_policies_are_exactly_the_documented_words() {
+        let rules =
+            read::<Vec<Rule>>("[\"example.org require\", \"from a@b.example hold\"]").unwrap();
+        assert_eq!(rules[1].to_string(), "from a@b.example hold");
+        let error = read::<Vec<Rule>>("[\"example.org require\", \"x@y plian\"]").unwrap_err();
+        assert!(error.starts_with("entry 2: plian"), "{error}");
+        for word in ["prefer", "require", "hold", "plain"] {
+            assert_eq!(read::<Policy>(&format!("\"{word}\"")).unwrap().as_str(), word);
+        }
+        for word in ["\"encrypt\"", "\"PLAIN\"", "\"\"", "true"] {
+            assert!(read::<Policy>(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_message_needs_is_never_stripped() {
+        assert_eq!(read::<FieldName>("\"X-Mailer\"").unwrap().0, "X-Mailer");
+        for bad in ["\"\"", "\"from\"", "\"Content-Type\"", "\"a:\"", "\"a b\"", "\"ü\"", "7"] {
+            assert!(read::<FieldName>(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

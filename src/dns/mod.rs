@@ -8,8 +8,10 @@
 //! RFC 1035, RFC 2181 §11 (names), RFC 4035 §4.3 (what a validated answer is), RFC 5321 §5.1 (MX).
 
 mod name;
+mod zone;
 
 pub use name::{Name, NameError};
+pub use zone::{Zone, ZoneError};
 
 use crate::base::BoxFuture;
 use std::net::IpAddr;

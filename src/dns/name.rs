@@ -36,6 +36,12 @@ impl Name {
         Name::parse(&format!("{label}.{}", self.0))
     }
 
+    /// Whether it is `tree` or a name below it.
+    pub fn is_within(&self, tree: &Name) -> bool {
+        let above = self.0.strip_suffix(&tree.0);
+        above.is_some_and(|above| above.is_empty() || tree.is_root() || above.ends_with('.'))
+    }
+
     /// The text, without a dot at the end.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -71,7 +77,11 @@ mod tests {
         assert_eq!(name.as_str(), "mail.example.org");
         assert_eq!(name.prepend("_dmarc").unwrap().as_str(), "_dmarc.mail.example.org");
         assert!(Name::parse(".").unwrap().is_root());
-        let long = "a.".repeat(127);
+        let org = Name::parse("example.org").unwrap();
+        assert!(name.is_within(&org) && org.is_within(&org) && org.is_within(&Name::root()));
+        assert!(!org.is_within(&name));
+        assert!(!Name::parse("notexample.org").unwrap().is_within(&org));
+        let long = "a.".repeat(128);
         for bad in ["a..b", "a b", "ü.example", "a/b", &"x".repeat(64), &long] {
             assert_eq!(Name::parse(bad), Err(NameError), "{bad}");
         }

@@ -1,7 +1,8 @@
 //! The system's clocks.
 
-use crate::base::clock::{Clock, Instant, UnixTime};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::base::BoxFuture;
+use crate::base::clock::{Clock, Instant, Timer, UnixTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The wall clock and the monotonic clock of the system.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +36,20 @@ impl Clock for SystemClock {
     }
 }
 
+/// The runtime's timer. To be used within it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::within;
 
     #[test]
     fn the_clocks_go_forward() {
@@ -45,5 +57,23 @@ mod tests {
         assert!(clock.now() > UnixTime(1_700_000_000));
         let first = clock.monotonic();
         assert!(clock.monotonic() >= first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_takes_too_long_is_dropped() {
+        let second = Duration::from_secs(1);
+        let timely = async {
+            tokio::time::sleep(second / 2).await;
+            7
+        };
+        assert_eq!(within(&TokioTimer, second, timely).await, Some(7));
+        let dropped = std::sync::Arc::new(());
+        let held = std::sync::Arc::clone(&dropped);
+        let endless = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(within(&TokioTimer, second, endless).await, None);
+        assert_eq!(std::sync::Arc::strong_count(&dropped), 1);
     }
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::Zeroizing;
 
-/// Octets of a request: an address and two passwords fit many times over.
-const REQUEST_BYTES_MAX: u64 = 16 * 1024;
+/// Octets of a request: a key of 64 KiB in armour, an address and two passwords fit.
+const REQUEST_BYTES_MAX: u64 = 128 * 1024;
 
 /// Octets of an answer: a list of some hundred thousand accounts.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;

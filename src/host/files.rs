@@ -5,12 +5,15 @@
 
 use crate::base::crypto::Key;
 use crate::base::entropy::Entropy;
-use crate::base::secret::Secret;
+use crate::base::secret::{Secret, SecretBytes};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
+
+/// Octets of a password file; what is longer is something else.
+const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 
 /// Octets of a key file.
 const KEY_FILE_BYTES: u64 = 65;
@@ -28,6 +31,8 @@ pub enum FileError {
     Exposed(PathBuf),
     /// It is no key of 64 hex digits.
     NotAKey(PathBuf),
+    /// Its first line, which should be a password, is empty.
+    NoPassword(PathBuf),
 }
 
 impl std::fmt::Display for FileError {
@@ -43,6 +48,9 @@ impl std::fmt::Display for FileError {
             }
             FileError::NotAKey(path) => {
                 write!(f, "{}: is no key: 64 hex digits are expected", path.display())
+            }
+            FileError::NoPassword(path) => {
+                write!(f, "{}: the first line should be a password", path.display())
             }
         }
     }
@@ -78,6 +86,17 @@ pub fn read_key(path: &Path) -> Result<Key, FileError> {
         .ok_or_else(|| FileError::NotAKey(path.into()))
 }
 
+/// Reads a password: the first line of a file that only its owner can read.
+pub fn read_password(path: &Path) -> Result<SecretBytes, FileError> {
+    refuse_exposed(path)?;
+    let text = Zeroizing::new(read(path, PASSWORD_FILE_BYTES_MAX)?);
+    let line = text.split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(FileError::NoPassword(path.into()));
+    }
+    Ok(SecretBytes::copy_from(line))
+}
+
 /// Makes a key file that must not exist yet, durably, and returns the key.
 pub fn create_key(path: &Path, entropy: &dyn Entropy) -> Result<Key, FileError> {
     let key = Key::random(entropy);
@@ -108,6 +127,21 @@ pub fn refuse_exposed(path: &Path) -> Result<(), FileError> {
         0 | 0o040 if meta.mode() & 0o007 == 0 => Ok(()),
         _ => Err(FileError::Exposed(path.into())),
     }
+}
+
+/// What tells a file from what stood at its path before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+/// The stamp of the file at `path`, links followed; `None` if it cannot be seen.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(path).ok()?;
+    let modified = (meta.mtime(), meta.mtime_nsec());
+    Some(Stamp { inode: meta.ino(), bytes: meta.len(), modified })
 }
 
 /// Whether there is something at `path`. What a failing disk does not show is taken to be there:
@@ -175,6 +209,18 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(read_key(&path).is_ok(), good, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_of_a_private_file() {
+        let path = dir("password").join("p");
+        create_private(&path, b"open sesame\nsecond\n").unwrap();
+        assert_eq!(read_password(&path).unwrap().expose(), b"open sesame");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(read_password(&path), Err(FileError::Exposed(_))));
+        let empty = dir("password-empty").join("p");
+        create_private(&empty, b"\n").unwrap();
+        assert!(matches!(read_password(&empty), Err(FileError::NoPassword(_))));
     }
 
     #[test]

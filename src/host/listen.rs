@@ -27,7 +27,13 @@ pub enum Kind {
     Imap,
     /// IMAP, TLS at once.
     Imaps,
+    /// HTTP, TLS at once.
+    Https,
 }
+
+/// Every kind, in the order in which they are bound and shown.
+pub const KINDS: [Kind; 6] =
+    [Kind::Smtp, Kind::Submission, Kind::Submissions, Kind::Imap, Kind::Imaps, Kind::Https];
 
 impl Kind {
     /// Its name in the configuration and in logs.
@@ -38,6 +44,7 @@ impl Kind {
             Kind::Submissions => "submissions",
             Kind::Imap => "imap",
             Kind::Imaps => "imaps",
+            Kind::Https => "https",
         }
     }
 }

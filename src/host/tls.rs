@@ -11,16 +11,17 @@
 use super::files::{self, FileError};
 use crate::base::BoxFuture;
 use crate::seams::{BoxStream, TlsFacts, TlsStream, UpgradeTls};
+use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::crypto::{CryptoProvider, GetRandomFailed};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ParsedCertificate, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, TicketRotator};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
 /// Octets that a certificate or key file may have: a long chain has some ten thousand.
@@ -80,11 +81,23 @@ pub struct Tls {
     certificate: Arc<Exchangeable>,
     acceptor: tokio_rustls::TlsAcceptor,
     tickets: Arc<dyn ProducesTickets>,
+    seen: Arc<Mutex<Stamps>>,
 }
 
 impl Tls {
-    /// TLS with the certificate and key in these PEM files.
+    /// TLS for mail, with the certificate and key in these PEM files.
     pub fn load(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
+        Tls::load_for(&[], certificate, key)
+    }
+
+    /// TLS for HTTP/1.1. A client that wants to speak something else and says so (RFC 7301) is
+    /// turned away, so that nobody is led from one protocol into the other.
+    pub fn load_for_web(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
+        Tls::load_for(&[b"http/1.1"], certificate, key)
+    }
+
+    fn load_for(protocols: &[&[u8]], certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
+        let seen = Arc::new(Mutex::new(stamps(certificate, key)));
         let provider = Arc::new(offered());
         let certified = Arc::new(read_pair(&provider, certificate, key)?);
         let exchangeable = Arc::new(Exchangeable(RwLock::new(certified)));
@@ -100,16 +113,31 @@ impl Tls {
         // Resumption goes by tickets alone; a table of sessions would keep secrets for longer.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.max_early_data_size = 0;
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        Ok(Tls { certificate: exchangeable, acceptor, tickets })
+        Ok(Tls { certificate: exchangeable, acceptor, tickets, seen })
     }
 
     /// Reads the files again and serves them from the next handshake on; on an error the old ones
     /// stay.
     pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        *self.stamps() = stamps(certificate, key);
         let fresh = read_pair(&offered(), certificate, key)?;
         *self.certificate.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
+    }
+
+    /// [`Tls::reload`] if one of the files is not as it was when it was last read; whether it was
+    /// done. The same files are tried once.
+    pub fn reload_if_changed(&self, certificate: &Path, key: &Path) -> Result<bool, TlsError> {
+        if *self.stamps() == stamps(certificate, key) {
+            return Ok(false);
+        }
+        self.reload(certificate, key).map(|()| true)
+    }
+
+    fn stamps(&self) -> MutexGuard<'_, Stamps> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets old ticket keys go. The rotation looks at the clock only when tickets are made, so an
@@ -117,6 +145,26 @@ impl Tls {
     pub fn forget_old_tickets(&self) {
         let _ = self.tickets.encrypt(&[]);
     }
+}
+
+/// What tells a certificate's and a key's files from what they were.
+type Stamps = [Option<files::Stamp>; 2];
+
+fn stamps(certificate: &Path, key: &Path) -> Stamps {
+    [files::stamp(certificate), files::stamp(key)]
+}
+
+/// Those of `names` that the first certificate in the file is not for.
+pub fn names_missing(certificate: &Path, names: &[String]) -> Result<Vec<String>, TlsError> {
+    let chain = read_chain(certificate)?;
+    let first = chain.first().ok_or_else(|| TlsError::NoCertificate(certificate.into()))?;
+    let refused = |_| TlsError::NoCertificate(certificate.into());
+    let parsed = ParsedCertificate::try_from(first).map_err(refused)?;
+    let is_missing = |name: &&String| {
+        ServerName::try_from(name.as_str())
+            .is_ok_and(|name| verify_server_name(&parsed, &name).is_err())
+    };
+    Ok(names.iter().filter(is_missing).cloned().collect())
 }
 
 /// Reads a pair of files and says what is wrong with them, for `check`.
@@ -128,13 +176,15 @@ impl UpgradeTls for Tls {
     fn accept(&self, stream: BoxStream) -> BoxFuture<'_, io::Result<TlsStream>> {
         Box::pin(async move {
             let stream = self.acceptor.accept(stream).await?;
-            let facts = facts(stream.get_ref().1);
+            let connection = stream.get_ref().1;
+            let facts = facts(connection, connection.server_name());
             Ok(TlsStream { stream: Box::new(stream), facts })
         })
     }
 }
 
-fn facts(connection: &rustls::ServerConnection) -> TlsFacts {
+/// What a handshake of either side agreed on.
+pub(super) fn facts(connection: &rustls::CommonState, server_name: Option<&str>) -> TlsFacts {
     use rustls::ProtocolVersion;
     TlsFacts {
         version: match connection.protocol_version() {
@@ -145,7 +195,7 @@ fn facts(connection: &rustls::ServerConnection) -> TlsFacts {
         cipher: connection
             .negotiated_cipher_suite()
             .map_or("unknown", |suite| registered_name(suite.suite())),
-        server_name: connection.server_name().map(str::to_owned),
+        server_name: server_name.map(str::to_owned),
     }
 }
 
@@ -160,8 +210,9 @@ fn registered_name(suite: rustls::CipherSuite) -> &'static str {
     }
 }
 
-/// What is offered: the hybrid post-quantum group first, ephemeral groups only, AEAD only.
-fn offered() -> CryptoProvider {
+/// What is offered, by either side: the hybrid post-quantum group first, ephemeral groups only,
+/// AEAD only.
+pub(super) fn offered() -> CryptoProvider {
     use provider::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
     CryptoProvider {
         kx_groups: vec![X25519MLKEM768, X25519, SECP256R1, SECP384R1],

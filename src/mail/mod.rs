@@ -21,6 +21,8 @@ pub mod header;
 pub mod limits;
 mod mime;
 pub mod structure;
+pub mod submission;
+pub mod wire;
 mod words;
 
 pub use address::{Address, AddressError};

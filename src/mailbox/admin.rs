@@ -15,7 +15,7 @@ use crate::base::ids::{AccountNumber, ObjectId};
 use crate::base::secret::SecretBytes;
 use crate::journal::{Address as FrameAddress, Entry, TOMBSTONE_ADDRESSES_MAX};
 use crate::mail::Address;
-use crate::pgp::CertError;
+use crate::pgp::{CertError, ImportError};
 use crate::seams::{AuthRequest, Service};
 use crate::store::AccountsError;
 use crate::vault::{
@@ -86,6 +86,12 @@ pub enum AdminError {
     TooManySlots,
     /// The hours asked for are more than the configuration allows.
     TooLong,
+    /// The key cannot be the account's identity.
+    BadKey(ImportError),
+    /// The server does not hold the secret key.
+    NoSecretKey,
+    /// As many replaced keys as an account may have are kept already.
+    TooManyKeys,
     /// The account's file does not verify.
     Damaged,
     /// Too many are waiting for the slow key derivation, or the disk failed. Nothing was changed.
@@ -103,6 +109,11 @@ impl std::fmt::Display for AdminError {
             AdminError::BadLabel => "the label is too long or has control characters",
             AdminError::TooManySlots => "the account has as many app passwords as it may have",
             AdminError::TooLong => "more hours than the configuration allows",
+            AdminError::BadKey(error) => return error.fmt(f),
+            AdminError::NoSecretKey => {
+                "the owner keeps the secret key; the server does not have it"
+            }
+            AdminError::TooManyKeys => "as many replaced keys as an account may have are kept",
             AdminError::Damaged => "the account's file does not verify; see the log",
             AdminError::TryLater => {
                 "it cannot be done now; if the disk failed, see whether it counts first"
@@ -131,6 +142,8 @@ impl From<vault::Denied> for AdminError {
             DenyReason::Tampered(_) => AdminError::Damaged,
             DenyReason::TooManySlots => AdminError::TooManySlots,
             DenyReason::Label => AdminError::BadLabel,
+            DenyReason::NoSecret => AdminError::NoSecretKey,
+            DenyReason::TooManyIdentities => AdminError::TooManyKeys,
             DenyReason::Stale | DenyReason::Busy | DenyReason::Cert(_) => AdminError::TryLater,
         }
     }
@@ -413,7 +426,7 @@ pub async fn lock(core: &Arc<Core>, address: &str) -> Result<(), AdminError> {
 }
 
 /// The account that a verb names.
-fn number(core: &Core, address: &str) -> Result<AccountNumber, AdminError> {
+pub(super) fn number(core: &Core, address: &str) -> Result<AccountNumber, AdminError> {
     let address = core.directory.parse(address).ok_or(AdminError::BadAddress)?;
     match core.directory.find_login(&address) {
         Found::Account(account) => Ok(account.file.number()),
@@ -424,7 +437,7 @@ fn number(core: &Core, address: &str) -> Result<AccountNumber, AdminError> {
 }
 
 /// Opens a slot with the credential of this very request. What is resident is never used for it.
-async fn open(
+pub(super) async fn open(
     core: &Arc<Core>,
     address: &str,
     credential: SecretBytes,
@@ -442,7 +455,11 @@ async fn open(
 }
 
 /// Changes an account's file, durably.
-async fn change<T, F>(core: &Arc<Core>, account: AccountNumber, change: F) -> Result<T, AdminError>
+pub(super) async fn change<T, F>(
+    core: &Arc<Core>,
+    account: AccountNumber,
+    change: F,
+) -> Result<T, AdminError>
 where
     T: Send + 'static,
     F: FnOnce(&Core, &AccountFile) -> Result<(AccountFile, T), AdminError> + Send + 'static,

@@ -13,7 +13,7 @@ use crate::base::ids::AccountNumber;
 use crate::journal::{AppendError, Entry};
 use crate::mail::{self, Address, Analysis};
 use crate::seams::{
-    DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX, RecipientVerdict, Role,
+    DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX, RecipientVerdict, Role, SenderProof,
 };
 use crate::store::{self, ArrivalError, ArrivalRecord, Destination, SealedArrival};
 use std::sync::Arc;
@@ -182,6 +182,8 @@ impl Sealing {
             let (detail, received) = (detail.as_deref(), delivery.received);
             let analysis = Analysis::clone(&analysis);
             let record = ArrivalRecord::new(role, detail, received, &delivery.message, analysis)?;
+            let SenderProof { from_is_proved, certificate } = delivery.sender.clone();
+            let record = record.with_sender(store::Sender { from_is_proved, certificate });
             seal(&core, &account, &delivery.message, &record)
         });
         sealed.await?.map_err(|_| NotStored::Seal)

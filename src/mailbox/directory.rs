@@ -16,6 +16,7 @@
 
 use super::events::MailboxEvent;
 use super::options::Options;
+use super::publish;
 use crate::base::disk::{self, Disk, FileIdentity};
 use crate::base::event::Log;
 use crate::base::ids::AccountNumber;
@@ -37,6 +38,9 @@ pub struct Account {
     pub address: Address,
     /// The one subkey that its mail is sealed to.
     pub seal_key: SealKey,
+    /// The certificate that anybody gets; `None` if its owner wants none to be given out, or if it
+    /// does not have the account's address.
+    pub published: Option<Vec<u8>>,
     identity: Option<FileIdentity>,
 }
 
@@ -66,6 +70,7 @@ pub struct Directory {
 #[derive(Default)]
 struct Table {
     by_address: HashMap<String, AccountNumber>,
+    by_hash: HashMap<String, AccountNumber>,
     accounts: BTreeMap<AccountNumber, Arc<Account>>,
     suspects: BTreeSet<AccountNumber>,
     some_file_is_bad: bool,
@@ -114,6 +119,16 @@ impl Directory {
             None if table.some_file_is_bad => Found::Suspect,
             None => Found::Nobody,
         }
+    }
+
+    /// The account with this name in the Web Key Directory of `domain`.
+    pub fn find_hash(&self, hash: &str, domain: &str) -> Found {
+        if !self.domains.iter().any(|known| known == domain) {
+            return Found::NotLocal;
+        }
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let number = table.by_hash.get(&publish::name(hash, domain));
+        number.map_or(Found::Nobody, |number| table.get(*number))
     }
 
     /// An account by number, unless it is suspect.
@@ -240,7 +255,8 @@ impl Directory {
             return None;
         };
         let identity = self.disk.identity(&path(account)).ok();
-        Some(Arc::new(Account { file: file.clone(), address, seal_key, identity }))
+        let published = publish::certificate(file);
+        Some(Arc::new(Account { file: file.clone(), address, seal_key, published, identity }))
     }
 
     /// Somebody replaced the file under us: only a faithful copy of it is accepted.
@@ -253,6 +269,7 @@ impl Directory {
                     file: known.file.clone(),
                     address: known.address.clone(),
                     seal_key: known.seal_key.clone(),
+                    published: known.published.clone(),
                     identity: Some(identity),
                 });
                 table.insert_if_current(&known.file, same.clone());
@@ -331,6 +348,8 @@ impl Table {
     fn insert(&mut self, account: Arc<Account>) {
         let number = account.file.number();
         self.by_address.insert(account.address.lookup_key(), number);
+        let hash = publish::wkd_hash(&account.address);
+        self.by_hash.insert(publish::name(&hash, account.address.domain()), number);
         self.accounts.insert(number, account);
     }
 

@@ -81,6 +81,8 @@ pub enum MailboxEvent {
         messages: u64,
         /// Of these, placeholders for what could not be opened.
         placeholders: u64,
+        /// Of these, those that came encrypted and are shown opened.
+        opened: u64,
         /// Arrivals that were dropped because they had been seen before.
         repeated: u64,
     },
@@ -153,9 +155,10 @@ impl Event for MailboxEvent {
                 login_fields(fields, service, *peer);
             }
             AccountDamaged { places, .. } => fields.number("places", *places),
-            Folded { messages, placeholders, repeated, .. } => {
+            Folded { messages, placeholders, opened, repeated, .. } => {
                 fields.number("messages", *messages);
                 fields.number("placeholders", *placeholders);
+                fields.number("opened", *opened);
                 fields.number("repeated", *repeated);
             }
             AccountChanged { verb, .. } => fields.word("verb", verb),

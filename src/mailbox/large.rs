@@ -36,7 +36,7 @@ impl LargeBodies {
 
     /// The entries that named them were refused, so that they are on no disk.
     pub fn refused(&mut self, objects: Vec<ObjectId>) {
-        self.objects = objects;
+        self.objects.extend(objects);
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`Mailboxes`] is the whole role behind one handle. The relay role sees it as
 //! [`seams::Deliver`](crate::seams::Deliver) and
-//! [`seams::Authenticate`](crate::seams::Authenticate); the IMAP driver calls
+//! [`seams::Authenticate`](crate::seams::Authenticate), the web role as
+//! [`seams::Publish`](crate::seams::Publish); the IMAP driver calls
 //! [`Mailboxes::login_to_read`] and works on the [`AccountHandle`] it gets; the control socket
 //! calls the verbs (`add`, `passwd`, `lock`, ...) on [`Mailboxes`].
 //!
@@ -33,11 +34,13 @@ mod events;
 mod handle;
 pub mod imap;
 mod kdf;
+mod keys;
 mod large;
 mod life;
 mod login;
 mod note;
 mod options;
+mod publish;
 mod registry;
 mod resident;
 mod service;
@@ -50,5 +53,7 @@ pub use admin::{Added, AdminError, Line, State};
 pub use board::Version;
 pub use events::MailboxEvent;
 pub use handle::{AccountHandle, Append, ApplyError, Locked, ReadError};
+pub use keys::KeyInfo;
 pub use options::Options;
+pub use publish::wkd_hash;
 pub use service::{Login, Mailboxes, Parts};

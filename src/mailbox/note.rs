@@ -36,6 +36,21 @@ pub enum Note {
         /// In hours.
         hours: u32,
     },
+    /// A secret key was shown.
+    KeyExport {
+        /// Those that stored mail is sealed to, not the one of the identity.
+        storage: bool,
+    },
+    /// The identity was replaced.
+    KeyImport {
+        /// Whether the server has its secret key.
+        opens: bool,
+    },
+    /// The certificate is given out from now on, or no longer.
+    KeyPublish {
+        /// Whether it is.
+        on: bool,
+    },
 }
 
 impl Note {
@@ -48,6 +63,9 @@ impl Note {
             Note::Recovery => "recovery",
             Note::AppPassword { .. } => "app-password",
             Note::Unlock { .. } => "unlock",
+            Note::KeyExport { .. } => "key-export",
+            Note::KeyImport { .. } => "key-import",
+            Note::KeyPublish { .. } => "key-publish",
         }
     }
 
@@ -59,6 +77,10 @@ impl Note {
             Note::Recovery => "Your account has a new recovery code",
             Note::AppPassword { .. } => "Your account has a new app password",
             Note::Unlock { .. } => "Your account was unlocked by command",
+            Note::KeyExport { .. } => "A secret key of your account was shown",
+            Note::KeyImport { .. } => "Your account has another public key",
+            Note::KeyPublish { on: true } => "Your public key is published",
+            Note::KeyPublish { on: false } => "Your public key is no longer published",
         }
     }
 
@@ -94,6 +116,36 @@ impl Note {
             Note::AppPassword { opens: false } => {
                 "A new app password was drawn with one of your credentials. It logs in and\r\n\
                 opens nothing by itself.\r\n"
+                    .into()
+            }
+            Note::KeyExport { storage: false } => {
+                "The secret key of your account's identity was shown with one of your\r\n\
+                credentials. Who has it can read what others encrypt to you, and sign as you.\r\n"
+                    .into()
+            }
+            Note::KeyExport { storage: true } => {
+                "The secret keys that your stored mail is sealed to were shown with one of\r\n\
+                your credentials. Who has them and a copy of the disk can read all your mail.\r\n"
+                    .into()
+            }
+            Note::KeyImport { opens: true } => {
+                "The public key of your account was replaced with one of your credentials. This\r\n\
+                server has the secret key too, and opens what others encrypt to it.\r\n"
+                    .into()
+            }
+            Note::KeyImport { opens: false } => {
+                "The public key of your account was replaced with one of your credentials. Only\r\n\
+                you have the secret key: what others encrypt to it opens in your mail program.\r\n"
+                    .into()
+            }
+            Note::KeyPublish { on: true } => {
+                "Others find your public key by your address from now on, and can encrypt to\r\n\
+                you.\r\n"
+                    .into()
+            }
+            Note::KeyPublish { on: false } => {
+                "Others no longer find your public key by your address. Who has it already can\r\n\
+                still use it.\r\n"
                     .into()
             }
             Note::Unlock { hours } => format!(

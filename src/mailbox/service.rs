@@ -6,6 +6,7 @@ use super::deliver;
 use super::directory::Directory;
 use super::handle::AccountHandle;
 use super::kdf::Kdf;
+use super::keys::{self, KeyInfo};
 use super::life::Why;
 use super::login::{self, Denied};
 use super::options::Options;
@@ -110,6 +111,10 @@ impl Mailboxes {
         }
     }
 
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
     /// What is inside, for the role's own tests.
     #[cfg(test)]
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -203,6 +208,42 @@ impl Mailboxes {
     /// zeroed, and no login opens a slot. Needs no credential.
     pub async fn lock(&self, address: &str) -> Result<(), AdminError> {
         admin::lock(&self.0, address).await
+    }
+}
+
+/// The verbs about an account's identity, by the same rules.
+impl Mailboxes {
+    /// What anybody may know of the account's identity. Needs no credential.
+    pub async fn key(&self, address: &str) -> Result<KeyInfo, AdminError> {
+        keys::show(&self.0, address).await
+    }
+
+    /// The secret key of the identity, or with `storage` those that stored mail is sealed to; in
+    /// armour, without a passphrase.
+    pub async fn export_key(
+        &self,
+        address: &str,
+        credential: SecretBytes,
+        storage: bool,
+    ) -> Result<SecretBytes, AdminError> {
+        keys::export(&self.0, address, credential, storage).await
+    }
+
+    /// Replaces the identity by a certificate, or by a secret key with its passphrase, binary or in
+    /// armour. Sessions end; what was encrypted to the identity before still opens.
+    pub async fn import_key(
+        &self,
+        address: &str,
+        credential: SecretBytes,
+        key: SecretBytes,
+        passphrase: Option<SecretBytes>,
+    ) -> Result<(), AdminError> {
+        keys::import(&self.0, address, credential, key, passphrase).await
+    }
+
+    /// Whether the identity's certificate is given to whoever asks. Needs no credential.
+    pub async fn publish_key(&self, address: &str, on: bool) -> Result<(), AdminError> {
+        keys::publish(&self.0, address, on).await
     }
 }
 

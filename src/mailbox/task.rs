@@ -11,15 +11,17 @@
 use super::core::{Core, Died, blocking};
 use super::events::MailboxEvent;
 use super::handle::ApplyError;
+use super::large::LargeBodies;
 use super::life::{Life, Limit, Why};
 use super::resident::{Request, Resident, Shown};
 use crate::account::{
     Command, FOLD_BATCH_MAX, Folded, Loaded, Machine, Opened, Opener, Outcome, Planned,
 };
-use crate::base::ids::AccountNumber;
+use crate::base::ids::{AccountNumber, ObjectId};
 use crate::journal::AppendError;
 use crate::store::AccountsError;
 use crate::vault::{Denied, IndexRekey, SlotAuthority, Unlocked};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -215,10 +217,25 @@ impl Task {
     }
 
     /// Gives opened arrivals their places.
-    async fn file(&mut self, opened: Opened) -> Result<(), Died> {
+    async fn file(&mut self, mut opened: Opened) -> Result<(), Died> {
         let now = self.core.clock.now();
+        let mut large = LargeBodies::new(self.core.log.clone());
+        for view in opened.large_views() {
+            if large.write(view).await.is_err() {
+                self.retry_at = Some(Instant::now() + RETRY);
+                return Ok(());
+            }
+        }
+        let mut bodies = large.submitted();
         let planned = self.on_machine(move |machine| machine.plan_fold(opened, now)).await?;
-        match self.carry_out(planned).await {
+        let named: HashSet<ObjectId> = planned.objects().collect();
+        let unnamed = bodies.extract_if(.., |object| !named.contains(object)).collect();
+        large.refused(unnamed);
+        let filed = self.carry_out(planned).await;
+        if matches!(filed, Err(ApplyError::Refused(_) | ApplyError::Full)) {
+            large.refused(bodies);
+        }
+        match filed {
             // The disk failed under the first of them.
             Ok(Outcome::Folded(folded)) if folded == Folded::default() => {
                 self.retry_at = Some(Instant::now() + RETRY);
@@ -229,6 +246,7 @@ impl Task {
                     account,
                     messages,
                     placeholders: folded.placeholders.into(),
+                    opened: folded.opened.into(),
                     repeated: folded.repeated.into(),
                 });
             }

@@ -1,6 +1,8 @@
 //! The role as a whole: from delivery to what a session sees, and who may see it.
 
 pub(crate) mod house;
+mod letters;
+mod publish;
 
 use self::house::{House, PASSWORD, inbox, inbox_of, message, options, secret, subjects};
 use super::{
@@ -775,4 +777,26 @@ async fn a_slot_that_was_opened_before_lock_or_rekey_starts_nothing_after_it() {
     house.mailboxes.rekey(BOB, secret(PASSWORD), secret(PASSWORD)).await.unwrap();
     assert!(before.attach(core).await.is_err(), "rekey came between");
     house.open(BOB).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_to_submit_opens_nothing() {
+    let house = with_bob().await;
+    let core = house.mailboxes.core();
+    let submit = async |password: &str| {
+        let (user, password) = (BOB.to_owned(), secret(password));
+        let request = AuthRequest { user, password, peer: None, service: Service::Submission };
+        house.mailboxes.login(request).await
+    };
+    let right = AuthVerdict::Accepted { account: AccountNumber(1), address: BOB.parse().unwrap() };
+    for locked in [false, true] {
+        if locked {
+            house.mailboxes.lock(BOB).await.unwrap();
+        }
+        assert_eq!(submit(PASSWORD).await, right);
+        assert_eq!(submit("wrong").await, AuthVerdict::Refused);
+        settle().await;
+        assert!(core.registry.resident(AccountNumber(1)).is_none());
+        assert!(!house.events.all().contains("mailbox.unlocked"));
+    }
 }

@@ -37,6 +37,13 @@ impl Fingerprint {
         }
     }
 
+    pub(super) fn to_library(self) -> openpgp::Fingerprint {
+        match self {
+            Fingerprint::V4(bytes) => openpgp::Fingerprint::V4(bytes),
+            Fingerprint::V6(bytes) => openpgp::Fingerprint::V6(bytes),
+        }
+    }
+
     pub(super) fn of(theirs: &openpgp::Fingerprint) -> Option<Fingerprint> {
         match theirs {
             openpgp::Fingerprint::V4(bytes) => Some(Fingerprint::V4(*bytes)),
@@ -143,7 +150,7 @@ fn generate(builder: CertBuilder, now: UnixTime) -> Result<CertPair, CertError> 
 }
 
 /// The transferable secret key, written once into a buffer of its exact size.
-fn secret_bytes(cert: &Cert) -> Result<SecretBytes, CertError> {
+pub(super) fn secret_bytes(cert: &Cert) -> Result<SecretBytes, CertError> {
     let tsk = cert.as_tsk();
     let mut secret = SecretBytes::zeroed(tsk.serialized_len());
     let mut place = &mut *secret.expose_mut();

@@ -18,14 +18,29 @@
 
 mod cert;
 mod frame;
+mod identity_keys;
+mod import;
+pub mod mime;
 mod open;
+mod peer;
+mod publish;
 mod seal;
+#[cfg(test)]
+pub mod testing;
+mod walk;
+mod wkd;
 
 pub use cert::{
     CertError, CertPair, Fingerprint, fingerprint, generate_identity, generate_storage,
 };
+pub use identity_keys::IdentityKeys;
+pub use import::{IMPORT_BYTES_MAX, ImportError, Imported, import, needs_passphrase};
+pub use mime::{AlreadySealed, MimeError, already_sealed, autocrypt_field, seal_mime};
 pub use open::{OpenError, OpenKey, open, recipient};
+pub use peer::{PEER_CERT_BYTES_MAX, PeerCert, Unusable, judge_cert};
+pub use publish::{CertFacts, KeyFacts, armored, armored_secret, facts, published};
 pub use seal::{SealError, SealKey, Sealed, SessionKey};
+pub use wkd::wkd_digest;
 
 /// Octets from the start of a sealed message that suffice for [`OpenKey::session_key`]: its whole
 /// PKESK to ML-KEM-768+X25519.

@@ -7,16 +7,18 @@
 //! between packets are gathered, in a buffer that is zeroed.
 //!
 //! # Standards
-//! RFC 9580 §5.1.2 (PKESK 6), §5.13.2 (SEIPDv2), §5.9 (literal), §5.14 (padding), §4.2.1 (lengths).
+//! RFC 9980 §4.3.1 (PKESK of ML-KEM-768+X25519), RFC 9580 §5.1.2 (PKESK 6), §5.13.2 (SEIPDv2), §5.9
+//! (literal), §5.14 (padding), §4.2.1 (lengths).
 
 use super::cert::{CertError, Fingerprint};
 use super::frame;
 use crate::base::crypto::Key;
 use crate::base::entropy::{self, Entropy};
+use crate::base::kem::HybridKey;
 use crate::base::secret::Secret;
 use openpgp::crypto::aead::{EncryptionContext, SEIPv2Schedule, Schedule};
+use openpgp::crypto::mpi::{Ciphertext, PublicKey};
 use openpgp::packet::PKESK;
-use openpgp::packet::key::{PublicParts, SubordinateRole};
 use openpgp::packet::pkesk::PKESK6;
 use openpgp::parse::Parse;
 use openpgp::serialize::SerializeInto;
@@ -58,7 +60,7 @@ impl SessionKey {
 #[derive(Clone, Debug)]
 pub struct SealKey {
     fingerprint: Fingerprint,
-    key: Arc<openpgp::packet::Key<PublicParts, SubordinateRole>>,
+    key: Arc<HybridKey>,
 }
 
 /// A sealed message.
@@ -95,9 +97,10 @@ impl SealKey {
             _ => None,
         });
         let key = wanted.ok_or(CertError::NoSuchSubkey)?;
-        if key.pk_algo() != PublicKeyAlgorithm::MLKEM768_X25519 {
+        let PublicKey::MLKEM768_X25519 { ecdh, mlkem } = key.mpis() else {
             return Err(CertError::Algorithm);
-        }
+        };
+        let key = HybridKey::new(ecdh, mlkem).ok_or(CertError::Malformed)?;
         Ok(SealKey { fingerprint: *subkey, key: Arc::new(key) })
     }
 
@@ -112,17 +115,27 @@ impl SealKey {
             return Err(SealError::TooLarge);
         }
         let session_key = SessionKey(Key::random(entropy));
-        let library_key = session_key.to_library();
-        let pkesk = PKESK6::for_recipient(&library_key, &self.key)
-            .and_then(|pkesk| Packet::from(PKESK::from(pkesk)).to_vec())
-            .map_err(|_| SealError::Library)?;
-        let message = encrypt(pkesk, &library_key, literal, entropy).ok_or(SealError::Library)?;
-        Ok(Sealed { message, session_key })
+        let pkesk = self.pkesk(&session_key).ok_or(SealError::Library)?;
+        let message = encrypt(pkesk, &session_key.to_library(), literal, entropy);
+        Ok(Sealed { message: message.ok_or(SealError::Library)?, session_key })
+    }
+
+    /// The packet that gives the session key to the subkey's owner.
+    fn pkesk(&self, session_key: &SessionKey) -> Option<Vec<u8>> {
+        let wrapped = self.key.wrap(session_key.key())?;
+        let esk = Ciphertext::MLKEM768_X25519 {
+            ecdh: Box::new(wrapped.x25519),
+            mlkem: Box::new(wrapped.mlkem),
+            esk: wrapped.wrapped.into(),
+        };
+        let algorithm = PublicKeyAlgorithm::MLKEM768_X25519;
+        let pkesk = PKESK6::new(Some(self.fingerprint.to_library()), algorithm, esk).ok()?;
+        Packet::from(PKESK::from(pkesk)).to_vec().ok()
     }
 }
 
-/// Appends the SEIPDv2 packet to `message`, which holds the PKESK.
-fn encrypt(
+/// Appends the SEIPDv2 packet to `message`, which holds the PKESKs.
+pub(super) fn encrypt(
     message: Vec<u8>,
     session_key: &openpgp::crypto::SessionKey,
     literal: &[u8],

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use crate::base::event::{Event, Fields, Level};
+use crate::base::ids::AccountNumber;
 use crate::mail::Address;
-use crate::smtp::{Ending, Reply};
+use crate::smtp::{Answer, Ending, Reply};
+
+use super::outgoing::QueueId;
 
 /// An event of the role. Sessions are named by their random ids.
 #[derive(Debug)]
@@ -29,8 +32,24 @@ pub(super) enum RelayEvent<'a> {
         recipients: usize,
         bytes: usize,
     },
+    /// A message for elsewhere is in the queue.
+    Queued { session: &'a str, id: QueueId, recipients: usize },
+    /// A user wanted to write under a name that is not his.
+    SenderRefused { session: &'a str, account: AccountNumber, address: &'a Address },
+    /// A user has sent as much as he may.
+    RateReached { session: &'a str, account: AccountNumber },
     /// A whole message was not taken.
-    MessageRefused { session: &'a str, reply: Reply, bytes: usize },
+    MessageRefused { session: &'a str, answer: &'a Answer, bytes: usize },
+    /// It was judged who sent a message.
+    Judged {
+        session: &'a str,
+        peer: IpAddr,
+        spf: &'static str,
+        dkim: &'static str,
+        dmarc: &'static str,
+        proved: bool,
+        junk: bool,
+    },
     /// This side ended a session for a reason that is worth knowing.
     Ended { session: &'a str, peer: IpAddr, ending: Ending },
 }
@@ -40,7 +59,7 @@ impl Event for RelayEvent<'_> {
         match self {
             RelayEvent::PostmasterMissing | RelayEvent::AliasBroken { .. } => Level::Error,
             RelayEvent::MessageRefused { .. } | RelayEvent::ConnectionRefused { .. } => Level::Warn,
-            RelayEvent::Ended { .. } => Level::Warn,
+            RelayEvent::Ended { .. } | RelayEvent::RateReached { .. } => Level::Warn,
             _ => Level::Info,
         }
     }
@@ -55,7 +74,11 @@ impl Event for RelayEvent<'_> {
             RelayEvent::AliasBroken { .. } => "smtp.alias-broken",
             RelayEvent::PostmasterMissing => "smtp.postmaster-missing",
             RelayEvent::Accepted { .. } => "smtp.message-accepted",
+            RelayEvent::Queued { .. } => "smtp.message-queued",
+            RelayEvent::SenderRefused { .. } => "smtp.sender-refused",
+            RelayEvent::RateReached { .. } => "smtp.rate-reached",
             RelayEvent::MessageRefused { .. } => "smtp.message-refused",
+            RelayEvent::Judged { .. } => "smtp.sender-judged",
             RelayEvent::Ended { .. } => "smtp.session-ended",
         }
     }
@@ -83,10 +106,34 @@ impl Event for RelayEvent<'_> {
                 fields.number("recipients", *recipients as u64);
                 fields.number("bytes", *bytes as u64);
             }
-            RelayEvent::MessageRefused { session, reply, bytes } => {
+            RelayEvent::Queued { session, id, recipients } => {
                 fields.id("session", session);
-                reply_fields(fields, reply);
+                fields.id("queue", id);
+                fields.number("recipients", *recipients as u64);
+            }
+            RelayEvent::SenderRefused { session, account, address } => {
+                fields.id("session", session);
+                fields.number("account", u64::from(account.0));
+                fields.address("sender", &address.to_string());
+            }
+            RelayEvent::RateReached { session, account } => {
+                fields.id("session", session);
+                fields.number("account", u64::from(account.0));
+            }
+            RelayEvent::MessageRefused { session, answer, bytes } => {
+                fields.id("session", session);
+                fields.number("code", u64::from(answer.code()));
+                fields.id("enhanced", &answer.enhanced());
                 fields.number("bytes", *bytes as u64);
+            }
+            RelayEvent::Judged { session, peer, spf, dkim, dmarc, proved, junk } => {
+                fields.id("session", session);
+                fields.peer("peer", *peer);
+                fields.word("spf", spf);
+                fields.word("dkim", dkim);
+                fields.word("dmarc", dmarc);
+                fields.word("author", if *proved { "proved" } else { "not-proved" });
+                fields.word("role", if *junk { "junk" } else { "inbox" });
             }
             RelayEvent::Ended { session, peer, ending } => {
                 fields.id("session", session);

@@ -1,4 +1,5 @@
-//! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465).
+//! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465), and sends
+//! to other servers ([`transmit`]).
 //!
 //! A [`Receiver`] is shared by all connections of the process; the server accepts connections and
 //! calls [`Receiver::serve`] for each. What the role knows of the world are streams and the traits
@@ -9,11 +10,10 @@
 //!
 //! # Standards
 //! RFC 5321 §4.4 (trace fields), §4.5.1 (postmaster), §4.5.3 (limits and timeouts), §6.3 (loops);
-//! RFC 3848 (the words behind `with`), RFC 6409, RFC 8314.
+//! RFC 3848 and RFC 6531 §4.3 (the words behind `with`), RFC 6409, RFC 8314.
 //!
 //! # Known gaps
-//! Mail for other servers is refused: there is no queue yet. A user may submit with any sender's
-//! address to local recipients, as may any server on port 25.
+//! An alias leads to accounts here alone. On port 25 any server may name any sender.
 
 pub mod aliases;
 mod bounce;
@@ -21,16 +21,28 @@ mod events;
 mod networks;
 mod options;
 pub mod outgoing;
+pub mod prepare;
 pub mod queue;
+mod quota;
 mod receive;
 mod recipients;
+pub mod route;
 pub mod runner;
+mod submit;
 mod trace;
+pub mod transmit;
+mod verdicts;
 
 pub use aliases::{AliasError, Aliases};
-pub use options::{Connection, Limits, Listener, ListenerKind, Options, World};
+pub use options::{
+    Connection, Limits, Listener, ListenerKind, Options, Outbound, SubmissionOptions, World,
+};
 pub use queue::Queue;
+pub use quota::Rates;
 pub use receive::Receiver;
+pub use route::Relayhost;
+pub use transmit::Transmitter;
+pub use verdicts::Incoming;
 
 #[cfg(test)]
 mod tests;

@@ -9,10 +9,14 @@ use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
 use crate::mail::Address;
+use crate::mailauth::CheckSender;
 use crate::seams::{Authenticate, BoxStream, Deliver, UpgradeTls};
 use crate::smtp::{self, BareNewlines};
 
 use super::aliases::Aliases;
+use super::outgoing::{Enqueue, Prepare};
+use super::quota::Rates;
+use super::verdicts::Incoming;
 
 /// What can change by a reload.
 #[derive(Clone, Debug)]
@@ -29,8 +33,34 @@ pub struct Options {
     pub recipient_delimiter: Option<char>,
     /// Names that stand for others.
     pub aliases: Aliases,
+    /// What is done with mail whose sender is not who he says.
+    pub incoming: Incoming,
     /// How much of everything.
     pub limits: Limits,
+    /// What holds for mail from users.
+    pub submission: SubmissionOptions,
+}
+
+/// What holds for mail from users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmissionOptions {
+    /// Names of header fields that are taken out.
+    pub strip: Vec<String>,
+    /// Whether Date is written in UTC, so that it does not tell where the writer is.
+    pub utc_date: bool,
+    /// How much one user may send.
+    pub rates: Rates,
+}
+
+impl Default for SubmissionOptions {
+    fn default() -> Self {
+        let strip = ["User-Agent", "X-Mailer", "X-Originating-IP"];
+        SubmissionOptions {
+            strip: strip.map(str::to_owned).into(),
+            utc_date: true,
+            rates: Rates::default(),
+        }
+    }
 }
 
 /// How much a session, a network and all together may use.
@@ -125,6 +155,11 @@ pub struct Listener {
 pub struct World {
     /// Takes the mail.
     pub deliver: Arc<dyn Deliver>,
+    /// Sends what users write to others; `None` where nothing is sent: recipients elsewhere are
+    /// then refused.
+    pub outbound: Option<Outbound>,
+    /// Judges who sent mail that comes from other servers; `None` where nobody can.
+    pub check_sender: Option<Arc<dyn CheckSender>>,
     /// Judges credentials.
     pub authenticate: Arc<dyn Authenticate>,
     /// Shakes hands; `None` where no certificate is configured (then STARTTLS is not offered, and
@@ -138,6 +173,15 @@ pub struct World {
     pub entropy: Arc<dyn Entropy>,
     /// Where events go.
     pub log: Log,
+}
+
+/// The way out.
+#[derive(Clone)]
+pub struct Outbound {
+    /// Takes what goes out.
+    pub enqueue: Arc<dyn Enqueue>,
+    /// Says who would never be sent to.
+    pub prepare: Arc<dyn Prepare>,
 }
 
 /// A connection that was accepted.

@@ -11,19 +11,25 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::events::RelayEvent;
 use super::networks::Networks;
 use super::options::{Connection, Listener, ListenerKind, Options, World};
-use super::recipients;
+use super::quota::Quotas;
+use super::recipients::{self, Target};
+use super::submit::{Submission, Submitted, User};
 use super::trace::{self, Arrival};
+use super::verdicts::{self, Judged};
 use crate::base::budget::Reservation;
 use crate::base::entropy;
 use crate::base::ids::ObjectId;
 use crate::base::secret::SecretBytes;
+use crate::mail::Address;
+use crate::mailauth::Envelope;
 use crate::sasl::{self, Exchange, MECHANISMS, Mechanism, PasswordClaim, SaslError, Step};
 use crate::seams::{
     AuthRequest, AuthVerdict, BoxStream, DeliverError, Delivery, LocalRecipient, RECIPIENTS_MAX,
-    Role, Service, TlsFacts, TlsStream,
+    Service, TlsFacts, TlsStream,
 };
 use crate::smtp::{
-    self, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting, replies,
+    self, Answer, AuthAnswer, Ending, Event, RecipientPath, Reply, Session, Transaction, Waiting,
+    replies,
 };
 
 /// Octets that are read at once; a usual message is one or two reads.
@@ -40,13 +46,15 @@ pub struct Receiver {
     options: RwLock<Arc<Options>>,
     world: World,
     networks: Networks,
+    quotas: Quotas,
 }
 
 impl Receiver {
     /// A receiver.
     pub fn new(options: Options, world: World) -> Arc<Receiver> {
         let options = RwLock::new(Arc::new(options));
-        Arc::new(Receiver { options, world, networks: Networks::default() })
+        let (networks, quotas) = (Networks::default(), Quotas::default());
+        Arc::new(Receiver { options, world, networks, quotas })
     }
 
     /// Puts new options in force for sessions that begin from now on.
@@ -63,7 +71,7 @@ impl Receiver {
         let Connection { stream, peer, listener } = connection;
         let now = self.world.clock.monotonic();
         let admitted = self.networks.admit(peer, now, &options.limits);
-        let mut driver = Driver::new(stream, peer, &listener, options, &self.world);
+        let mut driver = Driver::new(stream, peer, &listener, options, self);
         if admitted.is_none() {
             self.world.log.emit(&RelayEvent::ConnectionRefused { peer });
             if listener.kind != ListenerKind::Submissions {
@@ -79,16 +87,17 @@ impl Receiver {
     }
 }
 
-/// What is remembered of an accepted recipient: its accounts.
-type Accounts = Vec<LocalRecipient>;
-
 /// One session.
 struct Driver<'a> {
     stream: BoxStream,
     peer: IpAddr,
+    kind: ListenerKind,
     world: &'a World,
+    quotas: &'a Quotas,
     options: Arc<Options>,
-    session: Session<Accounts>,
+    session: Session<Target>,
+    /// Who has logged in: it is known to the machine as well, which forgets it where it must.
+    user: Option<User>,
     tls: Option<TlsFacts>,
     exchange: Option<Exchange>,
     /// The session's random name, and how many messages it has brought.
@@ -114,8 +123,9 @@ impl<'a> Driver<'a> {
         peer: IpAddr,
         listener: &Listener,
         options: Arc<Options>,
-        world: &'a World,
+        receiver: &'a Receiver,
     ) -> Self {
+        let Receiver { world, quotas, .. } = receiver;
         let limits = &options.limits;
         let machine = smtp::Options {
             hostname: options.hostname.clone(),
@@ -133,8 +143,11 @@ impl<'a> Driver<'a> {
         Driver {
             stream,
             peer,
+            kind: listener.kind,
             world,
+            quotas,
             options,
+            user: None,
             session: Session::new(Arc::new(machine), protected),
             tls: None,
             exchange: None,
@@ -226,7 +239,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Answers one question of the machine; `false` if the session is over.
-    async fn answer(&mut self, event: Event<Accounts>) -> bool {
+    async fn answer(&mut self, event: Event<Target>) -> bool {
         match event {
             Event::StartTls => {
                 if !self.flush().await || !self.shake_hands().await {
@@ -236,6 +249,13 @@ impl<'a> Driver<'a> {
             }
             Event::Auth { mechanism, initial } => self.auth_begins(mechanism, initial).await,
             Event::AuthLine(line) => self.auth_goes_on(line.expose()).await,
+            Event::Sender(from) => {
+                let answer = match self.submission() {
+                    Some(submission) => submission.sender(from.as_ref()).await,
+                    None => Err(replies::LOGIN_FIRST),
+                };
+                self.session.answer_sender(answer);
+            }
             Event::Recipient(path) => self.recipient(path).await,
             Event::Message { declared_bytes } => self.admit(declared_bytes),
             Event::Received(transaction) => self.deliver(transaction).await,
@@ -300,7 +320,11 @@ impl<'a> Driver<'a> {
         let (peer, service) = (Some(self.peer), Service::Submission);
         let request = AuthRequest { user, password, peer, service };
         let answer = match self.world.authenticate.login(request).await {
-            AuthVerdict::Accepted { address, .. } => AuthAnswer::Accepted(address.to_string()),
+            AuthVerdict::Accepted { account, address } => {
+                let name = address.to_string();
+                self.user = Some(User { account, address });
+                AuthAnswer::Accepted(name)
+            }
             AuthVerdict::Refused => AuthAnswer::Refused,
             AuthVerdict::TryLater => AuthAnswer::TryLater,
         };
@@ -312,9 +336,16 @@ impl<'a> Driver<'a> {
         self.session.answer_login(answer);
     }
 
+    /// What judges and carries the mail of the user who has logged in.
+    fn submission(&self) -> Option<Submission<'_>> {
+        let user = self.user.as_ref().filter(|_| self.session.user().is_some())?;
+        let (options, world, quotas) = (&*self.options, self.world, self.quotas);
+        Some(Submission { session: &self.id, user, options, world, quotas })
+    }
+
     async fn recipient(&mut self, path: RecipientPath) {
-        let found = recipients::resolve(&path, &self.options, self.world).await;
-        let found = found.and_then(|accounts| self.within_one_batch(accounts));
+        let found = self.resolve(&path).await;
+        let found = found.and_then(|target| self.within_one_batch(target));
         if let (Err(reply), RecipientPath::Mailbox(recipient)) = (&found, &path) {
             let (session, reply) = (self.id.as_str(), *reply);
             self.world.log.emit(&RelayEvent::RecipientRefused { session, recipient, reply });
@@ -322,15 +353,25 @@ impl<'a> Driver<'a> {
         self.session.answer_recipient(found);
     }
 
+    async fn resolve(&mut self, path: &RecipientPath) -> Result<Target, Reply> {
+        let Some(submission) = self.submission() else {
+            return recipients::resolve(path, &self.options, self.world).await.map(Target::Local);
+        };
+        let held = self.session.transaction().map_or(0, |transaction| transaction.recipients.len());
+        submission.within_rates(held + 1)?;
+        recipients::resolve_for_user(path, &self.options, self.world).await
+    }
+
     /// RFC 5321 §4.5.3.1.10: whom one batch cannot hold any more gets the message in another
     /// transaction. The first recipient is always taken: an alias stands for a hundred at most.
-    fn within_one_batch(&self, accounts: Accounts) -> Result<Accounts, Reply> {
+    fn within_one_batch(&self, target: Target) -> Result<Target, Reply> {
         let held = self.session.transaction().map_or(0, |transaction| {
-            transaction.recipients.iter().map(|recipient| recipient.tag.len()).sum::<usize>()
+            let tags = transaction.recipients.iter().map(|recipient| &recipient.tag);
+            tags.map(|tag| tag.accounts().len()).sum::<usize>()
         });
-        match held + accounts.len() > RECIPIENTS_MAX {
+        match held + target.accounts().len() > RECIPIENTS_MAX {
             true => Err(replies::TOO_MANY_RECIPIENTS),
-            false => Ok(accounts),
+            false => Ok(target),
         }
     }
 
@@ -382,6 +423,7 @@ impl<'a> Driver<'a> {
             helo: self.session.helo(),
             tls: self.tls.as_ref(),
             authenticated,
+            utf8: transaction.is_some_and(|transaction| transaction.utf8),
             only_recipient,
             at: self.world.clock.now(),
         })
@@ -404,14 +446,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn deliver(&mut self, transaction: Transaction<Accounts>) {
+    async fn deliver(&mut self, transaction: Transaction<Target>) {
         let incoming = self.message.take();
         let bytes = transaction.message.len();
         let (from, recipients) = (transaction.from.clone(), transaction.recipients.len());
-        let answer = self.store(transaction, incoming.as_ref().map_or(0, |m| m.prefix_bytes)).await;
+        let answer = self.store(transaction, incoming).await;
         let (session, peer) = (self.id.as_str(), self.peer);
         let from = from.as_ref();
-        match answer {
+        match &answer {
             Ok(()) => self.world.log.emit(&RelayEvent::Accepted {
                 session,
                 peer,
@@ -419,8 +461,8 @@ impl<'a> Driver<'a> {
                 recipients,
                 bytes,
             }),
-            Err(reply) => {
-                self.world.log.emit(&RelayEvent::MessageRefused { session, reply, bytes })
+            Err(answer) => {
+                self.world.log.emit(&RelayEvent::MessageRefused { session, answer, bytes })
             }
         }
         self.session.answer_message(answer);
@@ -428,32 +470,65 @@ impl<'a> Driver<'a> {
 
     async fn store(
         &mut self,
-        transaction: Transaction<Accounts>,
-        prefix: usize,
-    ) -> Result<(), Reply> {
-        let message = transaction.message;
+        transaction: Transaction<Target>,
+        incoming: Option<Incoming>,
+    ) -> Result<(), Answer> {
+        let (prefix_bytes, reservation) = match incoming {
+            Some(Incoming { prefix_bytes, reservation, .. }) => (prefix_bytes, reservation),
+            None => (0, self.world.message_budget.empty()),
+        };
         // RFC 5321 §6.3.
-        if trace::hops(&message[prefix..]) > self.options.limits.hops_max {
-            return Err(replies::TOO_MANY_HOPS);
+        let content = &transaction.message[prefix_bytes..];
+        if trace::hops(content) > self.options.limits.hops_max {
+            return Err(replies::TOO_MANY_HOPS.into());
         }
-        let mut recipients: Accounts = Vec::new();
-        for recipient in transaction.recipients.into_iter().flat_map(|recipient| recipient.tag) {
-            if recipients.iter().all(|other| other.account != recipient.account) {
-                recipients.push(recipient);
+        match self.submission() {
+            Some(submission) => {
+                submission.store(Submitted { transaction, prefix_bytes, reservation }).await
+            }
+            None => {
+                let stored = self.store_arrival(transaction, prefix_bytes).await;
+                drop(reservation);
+                stored
             }
         }
+    }
+
+    /// Mail from another server.
+    async fn store_arrival(
+        &mut self,
+        transaction: Transaction<Target>,
+        prefix_bytes: usize,
+    ) -> Result<(), Answer> {
+        let recipients = copies(&transaction);
+        let mut message = transaction.message;
+        let judged = self.judge(transaction.from.as_ref(), &mut message, prefix_bytes).await;
         let delivery = Delivery {
             from: transaction.from,
             recipients,
             message,
             received: self.world.clock.now(),
-            role: Role::Inbox,
-            sender: Default::default(),
+            role: judged.role,
+            sender: judged.sender,
         };
-        self.world.deliver.deliver(delivery).await.map_err(|error| match error {
-            DeliverError::Full => replies::NO_ROOM,
-            DeliverError::TryLater => replies::STORE_UNAVAILABLE,
-        })
+        Ok(self.world.deliver.deliver(delivery).await.map_err(refusal_of)?)
+    }
+
+    /// Who wrote a message that another server brought.
+    async fn judge(
+        &mut self,
+        from: Option<&Address>,
+        message: &mut Vec<u8>,
+        prefix: usize,
+    ) -> Judged {
+        if self.kind != ListenerKind::Mx {
+            return Judged::default();
+        }
+        let helo = self.session.helo().map_or("", |(name, _)| name);
+        let hostname = &self.options.hostname;
+        let envelope = Envelope { peer: self.peer, helo, from, hostname };
+        let (incoming, session) = (self.options.incoming, self.id.as_str());
+        verdicts::judge(self.world, incoming, session, envelope, message, prefix).await
     }
 
     fn report_ending(&self) {
@@ -462,5 +537,24 @@ impl<'a> Driver<'a> {
             None | Some(Ending::Quit | Ending::Refused) => {}
             Some(ending) => self.world.log.emit(&RelayEvent::Ended { session, peer, ending }),
         }
+    }
+}
+
+/// The accounts here that get a message, each once.
+pub(super) fn copies(transaction: &Transaction<Target>) -> Vec<LocalRecipient> {
+    let mut out: Vec<LocalRecipient> = Vec::new();
+    for copy in transaction.recipients.iter().flat_map(|recipient| recipient.tag.accounts()) {
+        if out.iter().all(|other| other.account != copy.account) {
+            out.push(copy.clone());
+        }
+    }
+    out
+}
+
+/// What a sender is told when the mailbox role has not taken a message.
+pub(super) fn refusal_of(error: DeliverError) -> Reply {
+    match error {
+        DeliverError::Full => replies::NO_ROOM,
+        DeliverError::TryLater => replies::STORE_UNAVAILABLE,
     }
 }

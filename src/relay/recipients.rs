@@ -2,17 +2,90 @@
 //!
 //! All is decided at RCPT: what is accepted there can be delivered, so that no report has to be
 //! sent to a sender who may be forged (backscatter).
+//!
+//! Only a user who has logged in reaches recipients elsewhere, and only by naming them: an alias
+//! that leads elsewhere is refused, for whoever wrote to it did not ask for mail to leave.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::events::RelayEvent;
 use super::options::{Options, World};
+use crate::base::ids::AccountNumber;
 use crate::mail::Address;
 use crate::seams::{LocalRecipient, RecipientVerdict};
 use crate::smtp::{RecipientPath, Reply, replies};
 
 /// Addresses that one recipient may lead to, over all aliases.
 const EXPANSION_MAX: usize = 100;
+
+/// Who gets the mail for a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Accounts here.
+    Local(Vec<LocalRecipient>),
+    /// Somebody elsewhere.
+    Remote(Address),
+}
+
+impl Target {
+    /// The accounts here.
+    pub fn accounts(&self) -> &[LocalRecipient] {
+        match self {
+            Target::Local(accounts) => accounts,
+            Target::Remote(_) => &[],
+        }
+    }
+}
+
+/// Who gets a user's mail for `path`: an account here, or anybody elsewhere if mail is sent there.
+pub(super) async fn resolve_for_user(
+    path: &RecipientPath,
+    options: &Options,
+    world: &World,
+) -> Result<Target, Reply> {
+    match (resolve(path, options, world).await, path) {
+        (Ok(accounts), _) => Ok(Target::Local(accounts)),
+        (Err(reply), RecipientPath::Mailbox(address))
+            if reply == replies::NO_RELAYING && world.outbound.is_some() =>
+        {
+            // A literal names a machine, perhaps one that only this server can reach.
+            match address.is_literal() {
+                true => Err(replies::NO_LITERALS),
+                false => Ok(Target::Remote(address.clone())),
+            }
+        }
+        (Err(reply), _) => Err(reply),
+    }
+}
+
+/// Whether `address` belongs to the account of `own` and to nobody else: its own address, the same
+/// with a detail, or an alias that leads to this account alone.
+pub(super) async fn is_own(
+    address: &Address,
+    account: AccountNumber,
+    own: &Address,
+    options: &Options,
+    world: &World,
+) -> Result<bool, Reply> {
+    let base = match options.recipient_delimiter {
+        Some(delimiter) => address.split_detail(delimiter).0,
+        None => address.clone(),
+    };
+    let local = is_local(address, options);
+    let aliased = options.aliases.lookup(address, local).is_some();
+    let key = own.lookup_key();
+    if address.lookup_key() == key || (base.lookup_key() == key && !aliased) {
+        return Ok(true);
+    }
+    let path = RecipientPath::Mailbox(address.clone());
+    match resolve(&path, options, world).await {
+        Ok(accounts) => Ok(matches!(accounts.as_slice(), [only] if only.account == account)),
+        Err(reply) if reply == replies::MAILBOX_FULL || reply == replies::MAILBOX_UNAVAILABLE => {
+            Err(replies::SENDER_UNCHECKED)
+        }
+        Err(_) => Ok(false),
+    }
+}
 
 /// The accounts that get the mail for `path`, or the reply that refuses it.
 pub(super) async fn resolve(
@@ -54,7 +127,7 @@ fn is_postmaster(address: &Address, options: &Options) -> bool {
     base.local().eq_ignore_ascii_case("postmaster") && is_local(address, options)
 }
 
-fn is_local(address: &Address, options: &Options) -> bool {
+pub(super) fn is_local(address: &Address, options: &Options) -> bool {
     options.local_domains.iter().any(|domain| domain == address.domain())
 }
 

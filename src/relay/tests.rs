@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
+mod submit;
+
 use crate::base::BoxFuture;
 use crate::base::budget::ByteBudget;
 use crate::base::clock::{ManualClock, UnixTime};
@@ -15,6 +17,7 @@ use crate::base::entropy::SeededEntropy;
 use crate::base::event::{Event, Fields, Log, LogSink};
 use crate::base::ids::AccountNumber;
 use crate::mail::Address;
+use crate::mailauth::{CheckSender, DkimResult, DkimVerdict, Envelope, Verdicts};
 use crate::seams::{
     AuthRequest, AuthVerdict, Authenticate, BoxStream, Deliver, DeliverError, Delivery,
     RecipientVerdict, TlsFacts, TlsStream, UpgradeTls,
@@ -26,6 +29,8 @@ use crate::smtp::BareNewlines;
 struct Mailbox {
     stored: Mutex<Vec<Delivery>>,
     fails: Mutex<Option<DeliverError>>,
+    /// Is called when a message comes.
+    before: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl Deliver for Mailbox {
@@ -44,6 +49,9 @@ impl Deliver for Mailbox {
     }
 
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
+        if let Some(before) = &*self.before.lock().unwrap() {
+            before();
+        }
         Box::pin(async move {
             if let Some(error) = *self.fails.lock().unwrap() {
                 return Err(error);
@@ -109,6 +117,7 @@ impl LogSink for Names {
 }
 
 struct Site {
+    clock: Arc<ManualClock>,
     receiver: Arc<Receiver>,
     mailbox: Arc<Mailbox>,
     log: Arc<Names>,
@@ -128,24 +137,40 @@ fn options() -> Options {
         local_domains: domains.into(),
         postmaster: Some("bob@ours.example".parse().unwrap()),
         recipient_delimiter: Some('+'),
+        incoming: Incoming::default(),
         limits: Limits { message_bytes_max: 20_000, ..Limits::default() },
+        submission: SubmissionOptions::default(),
+    }
+}
+
+/// A world whose mailbox and log nobody looks at.
+pub(super) fn world(check_sender: Option<Arc<dyn CheckSender>>) -> World {
+    World {
+        deliver: Arc::new(Mailbox::default()),
+        outbound: None,
+        check_sender,
+        authenticate: Arc::new(Logins),
+        tls: Some(Arc::new(Handshake)),
+        message_budget: ByteBudget::new(1024 * 1024),
+        clock: Arc::new(ManualClock::new(UnixTime(880_127_706))),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        log: Log::silent(),
     }
 }
 
 fn site_with(options: Options) -> Site {
+    site_in(options, None)
+}
+
+fn site_in(options: Options, outbound: Option<Outbound>) -> Site {
+    let clock = Arc::new(ManualClock::new(UnixTime(880_127_706)));
     let (mailbox, log) = (Arc::new(Mailbox::default()), Arc::new(Names::default()));
-    let budget = ByteBudget::new(1024 * 1024);
-    let world = World {
-        deliver: mailbox.clone(),
-        authenticate: Arc::new(Logins),
-        tls: Some(Arc::new(Handshake)),
-        message_budget: budget.clone(),
-        clock: Arc::new(ManualClock::new(UnixTime(880_127_706))),
-        entropy: Arc::new(SeededEntropy::new(7)),
-        log: Log::new(log.clone()),
-    };
+    let mut world = world(None);
+    (world.deliver, world.log) = (mailbox.clone(), Log::new(log.clone()));
+    (world.outbound, world.clock) = (outbound, clock.clone());
+    let budget = world.message_budget.clone();
     let receiver = Receiver::new(options, world);
-    Site { receiver, mailbox, log, drain: watch::Sender::new(false), budget }
+    Site { clock, receiver, mailbox, log, drain: watch::Sender::new(false), budget }
 }
 
 fn site() -> Site {
@@ -355,16 +380,20 @@ async fn no_form_of_address_opens_a_relay() {
         "<alice+x%elsewhere.example@elsewhere.example>",
         "<postmaster@elsewhere.example>",
     ];
-    let site = site();
-    for sender in ["<>", "<alice@ours.example>", "<x@elsewhere.example>"] {
-        for form in FORMS {
-            let mut client = site.connect().await;
-            client.ask(&format!("MAIL FROM:{sender}"), "250").await;
-            client.ask(&format!("RCPT TO:{form}"), "5").await;
-            client.ask("DATA", "554").await;
+    // Whether there is a way out or not, it is not for strangers.
+    let (sending, queue) = submit::sending();
+    for site in [site(), sending] {
+        for sender in ["<>", "<alice@ours.example>", "<x@elsewhere.example>"] {
+            for form in FORMS {
+                let mut client = site.connect().await;
+                client.ask(&format!("MAIL FROM:{sender}"), "250").await;
+                client.ask(&format!("RCPT TO:{form}"), "5").await;
+                client.ask("DATA", "554").await;
+            }
         }
+        assert!(site.stored().is_empty());
     }
-    assert!(site.stored().is_empty());
+    assert!(queue.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -387,6 +416,44 @@ async fn users_submit_over_tls_to_local_recipients_only() {
     assert!(message.contains("Received: by mx.ours.example with ESMTPSA (TLSv1.3 TEST)\r\n"));
     assert!(!message.contains("10.1.2.3") && !message.contains("192.0.2.7"), "{message}");
     assert!(site.logged("smtp.login-refused") && site.logged("smtp.login-accepted"));
+}
+
+/// Says that everything was signed by b.example.
+struct Signed;
+
+impl CheckSender for Signed {
+    fn check<'a>(&'a self, _: Envelope<'a>, _: &'a [u8], _: Duration) -> BoxFuture<'a, Verdicts> {
+        let domain = "b.example".into();
+        let verdict = DkimVerdict { domain, ..DkimVerdict::unread(DkimResult::Pass) };
+        Box::pin(async { Verdicts { dkim: vec![verdict], ..Verdicts::default() } })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_of_other_servers_is_judged_and_mail_of_users_is_not() {
+    let (mailbox, mut world) = (Arc::new(Mailbox::default()), world(Some(Arc::new(Signed))));
+    world.deliver = mailbox.clone();
+    let site = Site { receiver: Receiver::new(options(), world), mailbox, ..site() };
+    let forged = "From: a@b.example\r\nAuthentication-Results: mx.ours.example; spf=pass\r\n\r\nx";
+    let mut client = site.connect().await;
+    client.begin(&["alice@ours.example"]).await;
+    client.message(forged, "250").await;
+
+    let mut client = site.connect_to(ListenerKind::Submissions);
+    client.send("HELLO\n").await;
+    assert!(client.line().await.starts_with("220 "));
+    client.ask("EHLO x", "250").await;
+    client.ask("AUTH PLAIN AGFsaWNlAHNlY3JldA==", "235").await;
+    client.begin(&["alice@ours.example"]).await;
+    client.message(forged, "250").await;
+
+    let stored = site.stored();
+    let text = |at: usize| String::from_utf8_lossy(&stored[at].message).into_owned();
+    let field = "Authentication-Results: mx.ours.example;\r\n\tdkim=pass header.d=b.example\r\n";
+    assert!(text(0).starts_with(&format!("{field}Return-Path: <a@b.example>\r\n")), "{}", text(0));
+    assert!(stored[0].sender.from_is_proved && !text(0).contains("spf=pass"));
+    assert!(text(1).starts_with("Return-Path: "), "{}", text(1));
+    assert!(!stored[1].sender.from_is_proved);
 }
 
 #[tokio::test(start_paused = true)]
@@ -533,6 +600,39 @@ async fn memory_is_admitted_before_data_and_while_it_comes() {
     second.ask("\r\n.", "452 4.3.1").await;
     second.ask("NOOP", "250").await;
     assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+    assert!(site.stored().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_is_admitted_before_its_octets() {
+    let mut large = options();
+    large.limits.message_bytes_max = 4 * 1024 * 1024;
+    let site = site_with(large);
+    let mut client = site.connect().await;
+    client.begin(&["bob@ours.example"]).await;
+    client.send("BDAT 100000\r\nx").await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024 - 100_000);
+    client.send(&"x".repeat(99_999)).await;
+    assert!(client.reply().await.starts_with("250 2.0.0 The piece"));
+    // Between two pieces what is held stays reserved.
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024 - 100_000);
+    client.send("BDAT 400000\r\nx").await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024 - 500_000);
+    client.send(&"x".repeat(399_999)).await;
+    assert!(client.reply().await.starts_with("250 2.0.0 The piece"));
+    // There is no room for more: the piece is read, not kept, and refused.
+    client.send(&format!("BDAT 900000 LAST\r\n{}", "x".repeat(900_000))).await;
+    assert!(client.reply().await.starts_with("452 4.3.1"));
+    client.ask("NOOP", "250").await;
+    assert_eq!(site.budget.free_bytes(), 1024 * 1024);
+    // A session that stands still between two pieces is given up as within DATA.
+    client.begin(&["bob@ours.example"]).await;
+    client.ask("BDAT 3\r\nx", "250").await;
+    let began = tokio::time::Instant::now();
+    client.ends_with("421 4.4.2").await;
+    assert_eq!(began.elapsed(), Duration::from_secs(180));
     assert!(site.stored().is_empty());
 }
 

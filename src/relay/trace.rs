@@ -21,6 +21,8 @@ pub(super) struct Arrival<'a> {
     pub helo: Option<(&'a str, bool)>,
     pub tls: Option<&'a TlsFacts>,
     pub authenticated: bool,
+    /// SMTPUTF8 was asked for.
+    pub utf8: bool,
     /// The recipient, if there is exactly one: others must not learn of each other.
     pub only_recipient: Option<&'a Address>,
     pub at: UnixTime,
@@ -64,9 +66,17 @@ pub(super) fn hops(message: &[u8]) -> usize {
     header::fields(message).filter(|field| field.is("Received")).count()
 }
 
-/// RFC 3848.
+/// RFC 3848, and RFC 6531 §4.3.
 fn protocol(arrival: &Arrival<'_>) -> &'static str {
     let extended = arrival.helo.is_some_and(|(_, extended)| extended);
+    if arrival.utf8 {
+        return match (arrival.tls.is_some(), arrival.authenticated) {
+            (false, false) => "UTF8SMTP",
+            (true, false) => "UTF8SMTPS",
+            (false, true) => "UTF8SMTPA",
+            (true, true) => "UTF8SMTPSA",
+        };
+    }
     match (extended, arrival.tls.is_some(), arrival.authenticated) {
         (false, false, false) => "SMTP",
         (true, false, false) => "ESMTP",
@@ -97,6 +107,7 @@ mod tests {
             helo: Some(("client.example", true)),
             tls: None,
             authenticated: false,
+            utf8: false,
             only_recipient: None,
             at: UnixTime(880_127_706),
         };
@@ -130,6 +141,13 @@ mod tests {
              id 0011\r\n\tfor <a@b.example>;\r\n\tFri, 21 Nov 1997 15:55:06 +0000\r\n"
         );
         assert!(!text.contains("client.example"));
+    }
+
+    #[test]
+    fn utf8_is_named_as_rfc_6531_says() {
+        assert!(written(|arrival| arrival.utf8 = true).contains(" with UTF8SMTP\r\n"));
+        let text = written(|arrival| (arrival.utf8, arrival.authenticated) = (true, true));
+        assert!(text.contains(" with UTF8SMTPA\r\n"));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! The relay role receives mail and asks [`Deliver`] to seal and store it; it asks [`Authenticate`]
 //! whether a user may submit; it and the web role learn our users' public keys by [`Publish`].
-//! Roles turn a plain connection into a protected one through [`UpgradeTls`] and reach others through
-//! [`Dial`], which the real world (`host`) implements. All are object safe and answer with boxed
-//! futures, so that a role may become a process of its own behind the same trait.
+//! Roles turn a plain connection into a protected one through [`UpgradeTls`] and reach others
+//! through [`Dial`], which the real world (`host`) implements. All are object safe and answer with
+//! boxed futures, so that a role may become a process of its own behind the same trait.
 //!
 //! What crosses a seam is owned and bounded by the side that sends it: a message is one buffer
 //! whose octets the receiver has already admitted to its byte budget. No key and no witness of an

@@ -74,7 +74,7 @@ fn turn_away(shared: &Shared, kind: Kind, stream: &TcpStream, peer: SocketAddr, 
         // RFC 3463 §3.4: X.3.2, the system is not accepting network messages.
         Kind::Smtp | Kind::Submission => b"421 4.3.2 Too many connections, try again later\r\n",
         Kind::Imap => b"* BYE Too many connections, try again later\r\n",
-        Kind::Submissions | Kind::Imaps => b"",
+        Kind::Submissions | Kind::Imaps | Kind::Https => b"",
     };
     // A fresh connection's buffer is empty, so a short text always fits; if not, closing says it
     // too.

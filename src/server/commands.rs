@@ -3,12 +3,14 @@
 //! No verb here uses keys that happen to be in memory: what needs the owner's authority carries the
 //! owner's credential in the same request, and the mailbox role has no other way in.
 
-use super::protocol::{AccountLine, Answer, Request, Text};
+use super::protocol::{AccountLine, Answer, KeyLine, KeyPart, Octets, Request, Text};
 use crate::base::secret::SecretBytes;
-use crate::mailbox::{AdminError, Line, Mailboxes, State};
+use crate::mailbox::{AdminError, KeyInfo, Line, Mailboxes, State};
+use crate::pgp::KeyFacts;
 use crate::vault::GeneratedSecret;
+use crate::web;
 
-/// Carries out an account verb.
+/// Carries out a verb about an account or its key.
 pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
     use Request as R;
     let answer = match request {
@@ -37,8 +39,18 @@ pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
             mailboxes.unlock(&address, credential.0, hours).await.map(done)
         }
         R::AccountLock { address } => mailboxes.lock(&address).await.map(done),
+        R::KeyShow { address } => mailboxes.key(&address).await.map(key),
+        R::KeyExport { address, credential, storage } => mailboxes
+            .export_key(&address, credential.0, storage)
+            .await
+            .map(|keys| Answer::Secret { what: "secret key".into(), secret: Text(keys) }),
+        R::KeyImport { address, credential, key, passphrase } => mailboxes
+            .import_key(&address, credential.0, key.0, passphrase.map(|text| text.0))
+            .await
+            .map(done),
+        R::KeyPublish { address, on } => mailboxes.publish_key(&address, on).await.map(done),
         // These are the server's own and never come here.
-        R::Status {} | R::Reload {} | R::Queue { .. } => Ok(Answer::Done {}),
+        R::Status {} | R::Reload {} | R::Explain { .. } | R::Queue { .. } => Ok(Answer::Done {}),
     };
     answer.unwrap_or_else(failed)
 }
@@ -54,6 +66,30 @@ fn failed(error: AdminError) -> Answer {
 fn secret(what: &str, secret: GeneratedSecret) -> Answer {
     let text = SecretBytes::new(secret.expose().as_bytes().to_vec());
     Answer::Secret { what: what.into(), secret: Text(text) }
+}
+
+fn key(info: KeyInfo) -> Answer {
+    let KeyInfo { address, facts, certificate, published, wkd_hash } = info;
+    let part = |key: KeyFacts| KeyPart {
+        fingerprint: key.fingerprint.to_string(),
+        algorithm: key.algorithm,
+        encrypts: key.encrypts,
+    };
+    let wkd_urls = web::key_urls(address.domain(), &wkd_hash, address.local());
+    let key = KeyLine {
+        address: address.to_string(),
+        fingerprint: facts.fingerprint.to_string(),
+        user_ids: facts.user_ids,
+        keys: facts.keys.into_iter().map(part).collect(),
+        created: facts.created.0,
+        expires: facts.expires.map(|time| time.0),
+        revoked: facts.revoked,
+        published,
+        wkd_hash,
+        wkd_urls: wkd_urls.into(),
+        certificate: Octets(SecretBytes::new(certificate)),
+    };
+    Answer::Key { key }
 }
 
 fn listed(lines: Vec<Line>) -> Answer {

@@ -2,6 +2,7 @@
 
 use crate::base::event::{Event, Fields, Level};
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// An event of the server.
 #[derive(Debug)]
@@ -60,6 +61,16 @@ pub enum ServerEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// The files of a certificate have changed, and it is served from now on.
+    CertificateRenewed {
+        /// The certificate's file.
+        certificate: &'a Path,
+    },
+    /// The files of a certificate have changed and cannot be used; the old one stays.
+    CertificateNotRenewed {
+        /// Why.
+        error: &'a str,
+    },
     /// The index cannot be used; the journal is read in its place.
     NoIndex {
         /// Why.
@@ -86,9 +97,11 @@ impl Event for ServerEvent<'_> {
             NotReloaded { .. } | SessionFailed { .. } | NoIndex { .. } | StoreFailed => {
                 Level::Error
             }
-            TestSetup | NotListening { .. } | TooManySessions { .. } | NeedsRestart { .. } => {
-                Level::Warn
-            }
+            TestSetup
+            | NotListening { .. }
+            | TooManySessions { .. }
+            | NeedsRestart { .. }
+            | CertificateNotRenewed { .. } => Level::Warn,
             _ => Level::Info,
         }
     }
@@ -105,6 +118,8 @@ impl Event for ServerEvent<'_> {
             Reloaded { .. } => "server.reloaded",
             NeedsRestart { .. } => "server.needs-restart",
             NotReloaded { .. } => "server.not-reloaded",
+            CertificateRenewed { .. } => "server.certificate-renewed",
+            CertificateNotRenewed { .. } => "server.certificate-not-renewed",
             NoIndex { .. } => "server.no-index",
             StoreFailed => "server.store-failed",
             Stopping { .. } => "server.stopping",
@@ -139,7 +154,12 @@ impl Event for ServerEvent<'_> {
                 fields.word("section", section);
                 fields.word("key", key);
             }
-            NotReloaded { error } | NoIndex { error } => fields.quoted("error", error),
+            CertificateRenewed { certificate } => {
+                fields.quoted("certificate", &certificate.to_string_lossy());
+            }
+            CertificateNotRenewed { error } | NotReloaded { error } | NoIndex { error } => {
+                fields.quoted("error", error)
+            }
             Stopping { sessions } => fields.number("sessions", *sessions),
             Stopped { cut_off } => fields.number("cut_off", *cut_off),
         }

@@ -8,15 +8,18 @@ mod accept;
 mod admission;
 mod commands;
 mod events;
+mod explain;
 mod outbound;
 pub mod protocol;
 mod queue;
 mod reload;
 mod run;
 mod session;
+mod signer;
 mod start;
 mod store;
 
+pub use signer::signer;
 pub use start::StartError;
 pub use store::{StoreError, lock};
 
@@ -29,6 +32,7 @@ use crate::host::tls::Tls;
 use crate::mailbox::Mailboxes;
 use crate::mailbox::imap::Imap;
 use crate::relay;
+use crate::web::Web;
 use admission::{Admission, SessionLimits};
 use std::io;
 use std::path::PathBuf;
@@ -62,10 +66,15 @@ struct Shared {
     log: Arc<JsonLog>,
     events: Log,
     tls: Tls,
+    /// HTTPS has its own certificate where one is configured, and its own session tickets always.
+    web_tls: Tls,
     mailboxes: Mailboxes,
     receiver: Arc<relay::Receiver>,
     queue: relay::Queue,
     imap: Arc<Imap>,
+    web: Arc<Web>,
+    /// Mail to others, where this server sends any.
+    sending: Option<explain::Sending>,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }
@@ -86,6 +95,13 @@ impl Shared {
                     sessions_per_network_max: imap.sessions_per_network,
                 }
             }
+            Kind::Https => {
+                let web = &self.config().web;
+                SessionLimits {
+                    sessions_max: web.sessions,
+                    sessions_per_network_max: web.sessions_per_network,
+                }
+            }
         }
     }
 
@@ -94,6 +110,7 @@ impl Shared {
         self.receiver.reload(convert::relay(config, aliases));
         self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
+        self.web.reload(convert::web(config));
     }
 }
 

@@ -3,6 +3,8 @@
 //! Requests may carry passwords and answers secrets to be shown once, so both types print nothing.
 
 use crate::base::secret::SecretBytes;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a command asks for. Addresses are as people typed them.
@@ -13,6 +15,13 @@ pub enum Request {
     Status {},
     /// Do what SIGHUP does.
     Reload {},
+    /// What would happen to mail between two addresses, and why.
+    Explain {
+        /// From whom.
+        from: String,
+        /// To whom.
+        to: String,
+    },
     /// Make an account.
     AccountAdd {
         /// Its address.
@@ -84,6 +93,38 @@ pub enum Request {
         /// Of which message; all of them where `flush` has none.
         id: Option<String>,
     },
+    /// Show what is public of an identity.
+    KeyShow {
+        /// Whose.
+        address: String,
+    },
+    /// Show secret keys.
+    KeyExport {
+        /// Whose.
+        address: String,
+        /// What opens.
+        credential: Text,
+        /// Those that stored mail is sealed to, not the one of the identity.
+        storage: bool,
+    },
+    /// Replace an identity.
+    KeyImport {
+        /// Whose.
+        address: String,
+        /// What opens.
+        credential: Text,
+        /// A certificate or secret key, binary or in armour.
+        key: Octets,
+        /// What opens the secret key.
+        passphrase: Option<Text>,
+    },
+    /// Give a certificate out, or no longer.
+    KeyPublish {
+        /// Whose.
+        address: String,
+        /// Whether it is given out.
+        on: bool,
+    },
 }
 
 /// What the server answers.
@@ -94,7 +135,7 @@ pub enum Answer {
     Done {},
     /// It is done; this is to be shown once.
     Secret {
-        /// What it is: `recovery code` or `app password`.
+        /// What it is: `recovery code`, `app password` or `secret key`.
         what: String,
         /// It.
         secret: Text,
@@ -111,6 +152,11 @@ pub enum Answer {
         /// How many more there are.
         more: u64,
     },
+    /// What is public of an identity.
+    Key {
+        /// It.
+        key: KeyLine,
+    },
     /// How the server does.
     Status {
         /// The program's version.
@@ -120,6 +166,8 @@ pub enum Answer {
         /// Sessions of each kind of listener.
         sessions: Vec<(String, u64)>,
     },
+    /// What would happen to mail.
+    Explained(Explained),
     /// It was not done.
     Failed {
         /// Why, in a sentence.
@@ -196,6 +244,69 @@ pub struct QueueRecipient {
     pub text: Option<String>,
 }
 
+/// What is public of an identity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyLine {
+    /// Whose.
+    pub address: String,
+    /// The certificate's fingerprint, in hex.
+    pub fingerprint: String,
+    /// Its User IDs.
+    pub user_ids: Vec<String>,
+    /// Its keys, the primary one first.
+    pub keys: Vec<KeyPart>,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
+    /// When it ends, likewise; nothing if it does not.
+    pub expires: Option<i64>,
+    /// Whether it is revoked.
+    pub revoked: bool,
+    /// Whether it is given to whoever asks.
+    pub published: bool,
+    /// Its name in a Web Key Directory.
+    pub wkd_hash: String,
+    /// Where programs look for it: first the advanced method's place, then the direct one's.
+    pub wkd_urls: Vec<String>,
+    /// The certificate, public, binary; in base64.
+    pub certificate: Octets,
+}
+
+/// One key of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPart {
+    /// Its fingerprint, in hex.
+    pub fingerprint: String,
+    /// Its algorithm.
+    pub algorithm: String,
+    /// Whether mail is encrypted to it.
+    pub encrypts: bool,
+}
+
+/// What would happen to mail between two addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The address that it is from, in its one form.
+    pub from: String,
+    /// The address that it is to.
+    pub to: String,
+    /// The rule of `seal.rules` that holds; nothing where `seal.policy` does.
+    pub rule: Option<String>,
+    /// The policy: `prefer`, `require`, `hold` or `plain`.
+    pub policy: String,
+    /// What is known of the recipient's key, in a sentence.
+    pub key: String,
+    /// The fingerprint of the key that mail is sealed to.
+    pub fingerprint: Option<String>,
+    /// When that key expires, in seconds since 1970.
+    pub expires: Option<i64>,
+    /// What is done: `seal`, `plain`, `hold`, `bounce` or `defer`.
+    pub plan: String,
+    /// Why, in a sentence; sealing needs no reason.
+    pub why: Option<String>,
+    /// Where it would go: hosts in the order in which they are tried, or a sentence.
+    pub route: Vec<String>,
+}
+
 /// A secret text.
 pub struct Text(pub SecretBytes);
 
@@ -210,6 +321,40 @@ impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Ok(Text(SecretBytes::new(text.into_bytes())))
+    }
+}
+
+/// Octets that may be secret, written in base64.
+#[derive(Clone)]
+pub struct Octets(pub SecretBytes);
+
+impl Serialize for Octets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let octets = self.0.expose();
+        let mut text = SecretBytes::zeroed(octets.len().div_ceil(3) * 4);
+        let written = BASE64.encode_slice(octets, text.expose_mut());
+        written.map_err(serde::ser::Error::custom)?;
+        let text = std::str::from_utf8(text.expose()).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(deserializer)?.0;
+        let mut octets = SecretBytes::zeroed(text.expose().len().div_ceil(4) * 3);
+        // What is wrong with it could quote it, so that stays here.
+        let length = BASE64
+            .decode_slice(text.expose(), octets.expose_mut())
+            .map_err(|_| serde::de::Error::custom("not base64"))?;
+        octets.keep(0..length);
+        Ok(Octets(octets))
+    }
+}
+
+impl std::fmt::Debug for Octets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Octets(..)")
     }
 }
 
@@ -238,6 +383,18 @@ mod tests {
         for bad in [r#"{"verb":"account-list","x":1}"#, r#"{"verb":"shutdown"}"#, "[]", "{}"] {
             assert!(serde_json::from_str::<Request>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn octets_come_through_as_they_are_and_are_not_shown() {
+        for octets in [&b""[..], b"a", &[0, 255, 10], &[7; 1000]] {
+            let octets = Octets(SecretBytes::new(octets.to_vec()));
+            let text = serde_json::to_string(&octets).unwrap();
+            let read: Octets = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.0.expose(), octets.0.expose());
+        }
+        assert!(serde_json::from_str::<Octets>("\"???\"").is_err());
+        assert_eq!(format!("{:?}", Octets(SecretBytes::new(b"x".to_vec()))), "Octets(..)");
     }
 
     #[test]

@@ -42,6 +42,8 @@ fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
         .tls
         .reload(&config.tls.certificate.0, &config.tls.key.0)
         .map_err(|error| error.to_string())?;
+    let (certificate, key) = convert::web_certificate(&config);
+    shared.web_tls.reload(certificate, key).map_err(|error| error.to_string())?;
     let style = Style { level: convert::log_level(&config), hashed: convert::log_hashed(&config) };
     shared
         .log
@@ -62,6 +64,24 @@ fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
     drop(current);
     shared.take_up(&config, aliases);
     Ok(waiting as u64)
+}
+
+/// Takes up certificates whose files have changed. One that does not fit its key (both are being
+/// replaced, perhaps) leaves the old one in force, and is looked at again when a file changes.
+pub(super) fn renewed_certificates(shared: &Shared) {
+    let config = shared.config();
+    let of_web = convert::web_certificate(&config);
+    let of_mail = (config.tls.certificate.0.as_path(), config.tls.key.0.as_path());
+    for (tls, (certificate, key)) in [(&shared.tls, of_mail), (&shared.web_tls, of_web)] {
+        match tls.reload_if_changed(certificate, key) {
+            Ok(false) => {}
+            Ok(true) => shared.events.emit(&ServerEvent::CertificateRenewed { certificate }),
+            Err(error) => {
+                let error = &error.to_string();
+                shared.events.emit(&ServerEvent::CertificateNotRenewed { error });
+            }
+        }
+    }
 }
 
 /// `new` with the values of `old` where a restart is needed and a role would take up the new ones

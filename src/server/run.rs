@@ -8,9 +8,10 @@
 
 use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
-use super::{Server, Shared, accept, commands, outbound, queue, reload};
+use super::{Server, Shared, accept, commands, explain, outbound, queue, reload};
+use crate::config::convert;
 use crate::host::control::{ControlPeer, ControlSocket};
-use crate::host::listen::Kind;
+use crate::host::listen::{KINDS, Kind};
 use crate::host::notify::{State, notify};
 use std::io;
 use std::sync::Arc;
@@ -18,13 +19,20 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// How often old ticket keys are looked after; well within their half hour.
 const TICKET_CARE: Duration = Duration::from_secs(5 * 60);
 
+/// How often the certificates' files are looked at: who renews them need not tell us.
+const CERTIFICATE_CARE: Duration = Duration::from_secs(60);
+
 /// Commands that may be carried out at once; more wait in the socket's backlog.
 const COMMANDS_MAX: usize = 16;
+
+/// How long a peer at the control socket may be silent: commands ask at once.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the log may take for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -66,6 +74,7 @@ impl Server {
 
     async fn until_stopped(&mut self, told: &mut mpsc::Receiver<Told>) {
         let mut care = tokio::time::interval(TICKET_CARE);
+        let mut certificates = tokio::time::interval(CERTIFICATE_CARE);
         let mut commands = JoinSet::new();
         loop {
             tokio::select! {
@@ -86,7 +95,11 @@ impl Server {
                     self.shared.events.emit(&ServerEvent::StoreFailed);
                     return;
                 }
-                _ = care.tick() => self.shared.tls.forget_old_tickets(),
+                _ = care.tick() => {
+                    self.shared.tls.forget_old_tickets();
+                    self.shared.web_tls.forget_old_tickets();
+                }
+                _ = certificates.tick() => reload::renewed_certificates(&self.shared),
             }
         }
     }
@@ -168,7 +181,7 @@ async fn accept_command(socket: &ControlSocket) -> ControlPeer {
 
 /// Answers one command after the other until the peer hangs up.
 async fn converse(shared: Arc<Shared>, mut peer: ControlPeer) {
-    while let Ok(Some(line)) = peer.request().await {
+    while let Ok(Ok(Some(line))) = timeout(COMMAND_PATIENCE, peer.request()).await {
         let answer = match serde_json::from_slice(&line) {
             Ok(request) => answer(&shared, request).await,
             // The parser's words could quote the line, so they stay here.
@@ -189,17 +202,23 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
             Err(error) => Answer::Failed { error },
         },
         Request::Queue { what, id } => queue::answer(&shared.queue, what, id).await,
+        Request::Explain { from, to } => match &shared.sending {
+            Some(sending) => {
+                let local = convert::domains(&shared.config());
+                explain::explain(sending, &local, &from, &to).await
+            }
+            None => Answer::Failed { error: "this server sends no mail to others".into() },
+        },
         other => commands::account(&shared.mailboxes, other).await,
     }
 }
 
 fn status(shared: &Shared) -> Answer {
-    let kinds = [Kind::Smtp, Kind::Submission, Kind::Submissions, Kind::Imap, Kind::Imaps];
     let sessions = |kind: Kind| (kind.word().into(), shared.admission.sessions(kind).into());
     Answer::Status {
         version: env!("CARGO_PKG_VERSION").into(),
         test: shared.config().server.test,
-        sessions: kinds.into_iter().map(sessions).collect(),
+        sessions: KINDS.into_iter().map(sessions).collect(),
     }
 }
 

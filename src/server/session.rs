@@ -16,6 +16,9 @@ pub(super) async fn run(shared: &Shared, kind: Kind, stream: TcpStream, peer: So
         Kind::Submissions => smtp(shared, ListenerKind::Submissions, stream, peer).await,
         Kind::Imap => imap(shared, Security::StartTls, stream, peer).await,
         Kind::Imaps => imap(shared, Security::Implicit, stream, peer).await,
+        Kind::Https => {
+            shared.web.serve(Box::new(stream), peer.ip(), shared.stopping.subscribe()).await;
+        }
     }
 }
 

@@ -17,13 +17,16 @@ use crate::host::entropy::SystemEntropy;
 use crate::host::files::{self, FileError};
 use crate::host::listen::{Kind, Listener};
 use crate::host::log::{Destination, JsonLog, Style};
+use crate::host::mailauth::SenderCheck;
 use crate::host::tls::{Tls, TlsError};
 use crate::host::{listen, process};
+use crate::mailauth::CheckSender;
 use crate::mailbox::imap::{self, Imap};
 use crate::mailbox::{self, Mailboxes};
 use crate::relay;
 use crate::seams::UpgradeTls;
 use crate::vault::ServerKeys;
+use crate::web::{self, Web};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -106,6 +109,8 @@ impl Server {
         }
         let tls =
             Tls::load(&config.tls.certificate.0, &config.tls.key.0).map_err(StartError::Tls)?;
+        let (certificate, key) = convert::web_certificate(&config);
+        let web_tls = Tls::load_for_web(certificate, key).map_err(StartError::Tls)?;
         let (journal_key, pepper) = keys(&config, &*entropy)?;
         let store = Store::open(&config.server.data_dir.0, &journal_key, &entropy, &events)
             .await
@@ -120,13 +125,7 @@ impl Server {
             options: convert::mailbox(&config, cores()),
         })
         .map_err(|error| StartError::Accounts(error.to_string()))?;
-        let parts = outbound::Parts {
-            disk: store.disk(),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            events: events.clone(),
-        };
-        let outbound = Outbound::open(&config, parts).await?;
+        let outbound = open_outbound(&config, &store, &clock, &entropy, &events).await?;
         let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
         let message_budget = ByteBudget::new(config.smtp.memory.0);
         let imap = Imap::new(
@@ -138,10 +137,20 @@ impl Server {
                 log: events.clone(),
             },
         );
+        let web = Web::new(
+            convert::web(&config),
+            web::World {
+                publish: Arc::new(mailboxes.clone()),
+                tls: Arc::new(web_tls.clone()),
+                log: events.clone(),
+            },
+        );
         let receiver = relay::Receiver::new(
             convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
             relay::World {
                 deliver: Arc::new(mailboxes.clone()),
+                outbound: None,
+                check_sender: check_sender(&config),
                 authenticate: Arc::new(mailboxes.clone()),
                 tls: Some(tls_upgrade),
                 message_budget,
@@ -160,10 +169,13 @@ impl Server {
             log,
             events,
             tls,
+            web_tls,
             mailboxes,
             receiver,
             queue: outbound.queue.clone(),
             imap,
+            web,
+            sending: None,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
@@ -174,6 +186,22 @@ impl Server {
     pub fn mailboxes(&self) -> &Mailboxes {
         &self.shared.mailboxes
     }
+}
+
+async fn open_outbound(
+    config: &Config,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+    events: &Log,
+) -> Result<Outbound, StartError> {
+    let parts = outbound::Parts {
+        disk: store.disk(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        events: events.clone(),
+    };
+    Outbound::open(config, parts).await
 }
 
 fn open_log(
@@ -189,6 +217,11 @@ fn open_log(
 
 pub(super) fn log_destination(config: &Config) -> Destination {
     convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
+}
+
+fn check_sender(config: &Config) -> Option<Arc<dyn CheckSender>> {
+    let check = config.incoming.authenticate.then(|| SenderCheck::by_system(None))??;
+    Some(Arc::new(check))
 }
 
 /// The journal key is made at the very first start; a journal whose key is gone is not taken over.
@@ -209,12 +242,13 @@ fn keys(config: &Config, entropy: &dyn Entropy) -> Result<(Key, Option<Key>), St
 /// with a warning as long as another of its list is bound.
 fn listeners(config: &Config, events: &Log) -> Result<Vec<Listener>, StartError> {
     let listen = &config.listen;
-    let kinds: [(Kind, &[SocketAddr]); 5] = [
+    let kinds: [(Kind, &[SocketAddr]); 6] = [
         (Kind::Smtp, &listen.smtp),
         (Kind::Submission, &listen.submission),
         (Kind::Submissions, &listen.submissions),
         (Kind::Imap, &listen.imap),
         (Kind::Imaps, &listen.imaps),
+        (Kind::Https, &listen.https),
     ];
     let mut all = Vec::new();
     for (kind, addresses) in kinds {

@@ -1,6 +1,7 @@
 //! Command lines, read (RFC 5321 §4.1.1). Strict: what does not have a command's form is refused
 //! with the reply that says so.
 
+use super::chunk::{self, Chunk};
 use super::limits::{
     AUTH_LINE_BYTES_MAX, COMMAND_LINE_BYTES_MAX, ENVID_BYTES_MAX, HELO_BYTES_MAX, ORCPT_BYTES_MAX,
     PARAMS_MAX,
@@ -24,12 +25,8 @@ pub(super) enum Command {
     Expn,
     Help,
     StartTls,
-    Auth {
-        mechanism: String,
-        initial: Option<Vec<u8>>,
-    },
-    /// Not announced; the octets that follow it cannot be told from commands.
-    Bdat,
+    Auth { mechanism: String, initial: Option<Vec<u8>> },
+    Bdat(Chunk),
 }
 
 /// MAIL.
@@ -40,6 +37,7 @@ pub(super) struct Mail {
     pub body: Body,
     pub dsn_return: Option<DsnReturn>,
     pub envelope_id: Option<String>,
+    pub utf8: bool,
 }
 
 /// RCPT.
@@ -48,6 +46,8 @@ pub(super) struct Rcpt {
     pub path: RecipientPath,
     pub notify: Option<DsnNotify>,
     pub original: Option<String>,
+    /// The address is written in UTF-8.
+    pub in_utf8: bool,
 }
 
 /// Who a message is for.
@@ -104,7 +104,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"HELP" => Ok(Command::Help),
         b"VRFY" => Ok(Command::Vrfy),
         b"EXPN" => Ok(Command::Expn),
-        b"BDAT" => Ok(Command::Bdat),
+        b"BDAT" => chunk::parse(args).map(Command::Bdat).ok_or(replies::BAD_ARGUMENTS),
         b"DATA" => alone(args, Command::Data),
         b"RSET" => alone(args, Command::Rset),
         b"QUIT" => alone(args, Command::Quit),
@@ -112,6 +112,13 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"TURN" | b"ETRN" | b"SEND" | b"SOML" | b"SAML" | b"BURL" => Err(replies::NOT_IMPLEMENTED),
         _ => Err(replies::UNKNOWN_COMMAND),
     }
+}
+
+/// Whether `line` is BDAT, readable or not: what follows one that is not cannot be told from
+/// commands.
+pub(super) fn is_bdat(line: &[u8]) -> bool {
+    let word = line.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"BDAT"));
+    word && !line.get(4).is_some_and(u8::is_ascii_alphabetic)
 }
 
 fn alone(args: &[u8], command: Command) -> Result<Command, Reply> {
@@ -158,20 +165,27 @@ fn mail(args: &[u8]) -> Result<Mail, Reply> {
             "ENVID" => mail.envelope_id = Some(xtext(value, ENVID_BYTES_MAX)?),
             // RFC 4954 §5: whom the submitter believes to have written it; not acted upon.
             "AUTH" => drop(xtext(value, COMMAND_LINE_BYTES_MAX)?),
+            // RFC 6531 §3.4: it has no value.
+            "SMTPUTF8" if value.is_empty() => mail.utf8 = true,
+            "SMTPUTF8" => return Err(replies::BAD_ARGUMENTS),
             _ => return Err(replies::UNKNOWN_PARAMETER),
         }
+    }
+    if !path.is_ascii() && !mail.utf8 {
+        return Err(replies::NEEDS_UTF8);
     }
     Ok(mail)
 }
 
 fn rcpt(args: &[u8]) -> Result<Rcpt, Reply> {
     let (path, params) = path(args, b"TO:").ok_or(replies::BAD_RECIPIENT)?;
+    let in_utf8 = !path.is_ascii();
     let path = if path.eq_ignore_ascii_case(b"postmaster") {
         RecipientPath::Postmaster
     } else {
         RecipientPath::Mailbox(mailbox(path, replies::BAD_RECIPIENT)?)
     };
-    let mut rcpt = Rcpt { path, notify: None, original: None };
+    let mut rcpt = Rcpt { path, notify: None, original: None, in_utf8 };
     let mut seen = Vec::new();
     for (name, value) in split_params(params)? {
         once(&mut seen, &name)?;
@@ -220,11 +234,7 @@ fn mailbox(path: &[u8], broken: Reply) -> Result<Address, Reply> {
         }
         _ => path,
     };
-    if mailbox.is_ascii() || std::str::from_utf8(mailbox).is_err() {
-        return Address::parse(mailbox).map_err(|_| broken);
-    }
-    // RFC 6531 §3.5: the extension is not offered, so such an address cannot be meant.
-    Err(replies::NEEDS_UTF8)
+    Address::parse(mailbox).map_err(|_| broken)
 }
 
 /// Splits `SP name[=value] SP …`, names in upper case.
@@ -384,7 +394,7 @@ mod tests {
             ("RET=x", replies::BAD_ARGUMENTS),
             ("ENVID=+2b", replies::BAD_ARGUMENTS),
             ("BODY=BINARYMIME", replies::UNKNOWN_PARAMETER),
-            ("SMTPUTF8", replies::UNKNOWN_PARAMETER),
+            ("SMTPUTF8=yes", replies::BAD_ARGUMENTS),
             ("NOTIFY=NEVER", replies::UNKNOWN_PARAMETER),
         ] {
             assert_eq!(from(&format!("MAIL FROM:<> {param}")), Err(reply), "{param}");

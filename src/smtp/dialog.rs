@@ -1,17 +1,22 @@
 //! What each command does, and what the driver's answers lead to.
 
-use super::command::{Command, Mail, Rcpt, parse};
+use super::chunk::{Chunk, Chunks};
+use super::command::{Command, Mail, Rcpt, is_bdat, parse};
 use super::data::Unstuffer;
 use super::limits::AUTH_FAILURES_MAX;
-use super::reply::{Reply, replies};
+use super::reply::{Answer, Reply, replies};
 use super::session::{
-    Ending, Event, Helo, Question, Receiving, Recipient, Session, State, Transaction,
+    Ending, Event, Framing, Helo, Question, Receiving, Recipient, Session, State, Transaction,
 };
 use super::{BareNewlines, ListenerKind};
 use crate::base::secret::SecretBytes;
 
 /// Octets that are set aside for a message because SIZE declared them; the rest as they come.
 const RESERVE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Octets from which on a piece of a message is not counted as a command: large messages come in
+/// thousands of such pieces.
+const CHUNK_BYTES: u64 = 4096;
 
 /// How an AUTH exchange ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +41,8 @@ impl<R> Session<R> {
     pub fn tls_established(&mut self) {
         if let State::Asked(Question::Tls) = self.state {
             self.protected = true;
-            (self.helo, self.user, self.transaction) = (None, None, None);
+            (self.helo, self.user) = (None, None);
+            self.forget_transaction();
             self.forget_input();
             self.state = State::Command;
         }
@@ -69,6 +75,22 @@ impl<R> Session<R> {
         }
     }
 
+    /// Answers [`Event::Sender`].
+    pub fn answer_sender(&mut self, answer: Result<(), Reply>) {
+        if !matches!(self.state, State::Asked(Question::Sender(_))) {
+            return;
+        }
+        let State::Asked(Question::Sender(mail)) =
+            std::mem::replace(&mut self.state, State::Command)
+        else {
+            return;
+        };
+        match answer {
+            Ok(()) => self.begin_transaction(*mail),
+            Err(reply) => self.refuse_command(reply),
+        }
+    }
+
     /// Answers [`Event::Recipient`].
     pub fn answer_recipient(&mut self, answer: Result<R, Reply>) {
         if !matches!(self.state, State::Asked(Question::Recipient { .. })) {
@@ -91,39 +113,46 @@ impl<R> Session<R> {
 
     /// Answers [`Event::Message`]: it may come. `prefix` (trace fields) stands in front of it.
     pub fn begin_message(&mut self, prefix: Vec<u8>) {
-        if !matches!(self.state, State::Asked(Question::Message)) {
-            return;
-        }
+        let State::Asked(Question::Message { chunk }) = self.state else { return };
         let Some(mut transaction) = self.transaction.take() else { return };
         let prefix_bytes = prefix.len();
         transaction.message = prefix;
         let declared = transaction.declared_bytes.map_or(0, |bytes| bytes.min(RESERVE_BYTES_MAX));
         transaction.message.reserve(declared as usize);
         let normalise = self.options.bare_newlines == BareNewlines::Normalise;
-        let unstuffer = Unstuffer::new(normalise);
-        let receiving = Receiving { transaction, unstuffer, prefix_bytes, fault: None };
+        let framing = match chunk {
+            None => Framing::Dots(Unstuffer::new(normalise)),
+            Some(chunk) => Framing::Chunks(Chunks::new(chunk, normalise)),
+        };
+        let receiving = Receiving { transaction, framing, prefix_bytes, fault: None };
         self.state = State::Data(Box::new(receiving));
-        self.say(replies::SEND_DATA);
+        if chunk.is_none() {
+            self.say(replies::SEND_DATA);
+        }
     }
 
     /// Answers [`Event::Message`]: it may not come. The transaction is over.
     pub fn refuse_message(&mut self, reply: Reply) {
-        if matches!(self.state, State::Asked(Question::Message)) {
+        if let State::Asked(Question::Message { chunk }) = self.state {
             self.state = State::Command;
             self.transaction = None;
-            self.refuse_command(reply);
+            match chunk {
+                None => self.refuse_command(reply),
+                Some(chunk) => self.skip(chunk, reply),
+            }
         }
     }
 
     /// The message that is coming in cannot be held any longer: it is refused at its end.
     pub fn abandon_message(&mut self, reply: Reply) {
-        if let State::Data(receiving) = &mut self.state {
-            receiving.fail(reply);
+        match (&mut self.state, &mut self.partial) {
+            (State::Data(receiving), _) | (_, Some(receiving)) => receiving.fail(reply),
+            _ => {}
         }
     }
 
     /// Answers [`Event::Received`]. `Ok` only if every copy is durable.
-    pub fn answer_message(&mut self, answer: Result<(), Reply>) {
+    pub fn answer_message(&mut self, answer: Result<(), Answer>) {
         if !matches!(self.state, State::Asked(Question::Stored)) {
             return;
         }
@@ -133,7 +162,10 @@ impl<R> Session<R> {
                 self.commands = 0;
                 self.say(replies::ACCEPTED);
             }
-            Err(reply) => self.refuse_command(reply),
+            Err(answer) => {
+                answer.write(&mut self.outbox);
+                self.count_refusal(answer.code());
+            }
         }
     }
 
@@ -149,6 +181,7 @@ impl<R> Session<R> {
         }
         match parse(line) {
             Ok(command) => self.obey(command),
+            Err(reply) if is_bdat(line) => self.end(reply, Ending::Bdat),
             Err(reply) => self.refuse_command(reply),
         }
     }
@@ -156,25 +189,34 @@ impl<R> Session<R> {
     /// Says no, and ends the session if that was once too often.
     pub(super) fn refuse_command(&mut self, reply: Reply) {
         self.say(reply);
-        // A 4xx answer is not the client's mistake.
-        self.errors += u32::from(reply.code >= 500);
+        self.count_refusal(reply.code);
+    }
+
+    /// A 4xx answer is not the client's mistake.
+    fn count_refusal(&mut self, code: u16) {
+        self.errors += u32::from(code >= 500);
         if self.errors >= self.options.errors_max {
             self.end(replies::TOO_MANY_ERRORS, Ending::TooMuch);
         }
     }
 
-    /// CRLF.CRLF has come.
+    /// CRLF.CRLF has come, or all of a piece.
     pub(super) fn message_ended(&mut self) {
         let State::Data(receiving) = std::mem::replace(&mut self.state, State::Command) else {
             return;
         };
-        match receiving.fault {
+        match (receiving.fault, &receiving.framing) {
             // The other side may see more than one message here; nothing more is heard from it.
-            Some(reply) if reply == replies::BARE_NEWLINE_IN_MESSAGE => {
+            (Some(reply), Framing::Dots(_)) if reply == replies::BARE_NEWLINE_IN_MESSAGE => {
                 self.end(reply, Ending::BareNewline);
             }
-            Some(reply) => self.refuse_command(reply),
-            None => self.ask(Question::Stored, Event::Received(receiving.transaction)),
+            // Pieces are counted, so that both sides agree on where they end.
+            (Some(reply), _) => self.refuse_command(reply),
+            (None, Framing::Chunks(chunks)) if !chunks.last => {
+                self.partial = Some(receiving);
+                self.say(replies::CHUNK_OK);
+            }
+            (None, _) => self.ask(Question::Stored, Event::Received(receiving.transaction)),
         }
     }
 
@@ -186,7 +228,7 @@ impl<R> Session<R> {
             Command::Rcpt(rcpt) => self.rcpt(rcpt),
             Command::Data => self.data(),
             Command::Rset => {
-                self.transaction = None;
+                self.forget_transaction();
                 self.say(replies::OK);
             }
             Command::Noop => self.say(replies::OK),
@@ -196,7 +238,7 @@ impl<R> Session<R> {
             Command::Quit => self.end(replies::BYE, Ending::Quit),
             Command::StartTls => self.starttls(),
             Command::Auth { mechanism, initial } => self.auth(&mechanism, initial),
-            Command::Bdat => self.end(replies::NOT_IMPLEMENTED, Ending::Bdat),
+            Command::Bdat(chunk) => self.bdat(chunk),
         }
     }
 
@@ -205,9 +247,13 @@ impl<R> Session<R> {
         self.event = Some(event);
     }
 
+    fn forget_transaction(&mut self) {
+        (self.transaction, self.partial) = (None, None);
+    }
+
     /// RFC 5321 §4.1.4: EHLO in the midst of a transaction ends it.
     fn helo_command(&mut self, name: String, extended: bool) {
-        self.transaction = None;
+        self.forget_transaction();
         let mut lines = vec![self.options.hostname.clone()];
         if extended {
             lines.extend(self.extensions());
@@ -225,6 +271,9 @@ impl<R> Session<R> {
             format!("SIZE {}", self.options.message_bytes_max),
             "8BITMIME".to_owned(),
             "ENHANCEDSTATUSCODES".to_owned(),
+            "SMTPUTF8".to_owned(),
+            "CHUNKING".to_owned(),
+            "DSN".to_owned(),
         ];
         if self.options.tls_offered && !self.protected {
             out.push("STARTTLS".to_owned());
@@ -239,18 +288,26 @@ impl<R> Session<R> {
         if let Some(reply) = self.not_yet() {
             return self.refuse_command(reply);
         }
-        if self.transaction.is_some() {
+        if self.transaction.is_some() || self.partial.is_some() {
             return self.refuse_command(replies::NESTED_MAIL);
         }
         // RFC 1870 §6.1: what is declared too large need not be sent to be refused.
         if mail.declared_bytes.is_some_and(|bytes| bytes > self.options.message_bytes_max) {
             return self.refuse_command(replies::MESSAGE_TOO_LARGE);
         }
+        if self.options.kind.needs_auth() {
+            let event = Event::Sender(mail.from.clone());
+            return self.ask(Question::Sender(Box::new(mail)), event);
+        }
+        self.begin_transaction(mail);
+    }
+
+    fn begin_transaction(&mut self, mail: Mail) {
         self.transaction = Some(Transaction {
             from: mail.from,
             declared_bytes: mail.declared_bytes,
             body: mail.body,
-            utf8: false,
+            utf8: mail.utf8,
             dsn_return: mail.dsn_return,
             envelope_id: mail.envelope_id,
             recipients: Vec::new(),
@@ -281,12 +338,19 @@ impl<R> Session<R> {
         if transaction.recipients.len() >= self.options.recipients_max {
             return self.refuse_command(replies::TOO_MANY_RECIPIENTS);
         }
-        let Rcpt { path, notify, original } = rcpt;
+        let Rcpt { path, notify, original, in_utf8 } = rcpt;
+        if in_utf8 && !transaction.utf8 {
+            return self.refuse_command(replies::NEEDS_UTF8);
+        }
         let event = Event::Recipient(path.clone());
         self.ask(Question::Recipient { path, notify, original }, event);
     }
 
     fn data(&mut self) {
+        // RFC 3030 §2: the two are not mixed in one transaction.
+        if self.partial.is_some() {
+            return self.refuse_command(replies::OUT_OF_PLACE);
+        }
         let Some(transaction) = &self.transaction else {
             return self.refuse_command(self.not_yet().unwrap_or(replies::MAIL_FIRST));
         };
@@ -299,7 +363,34 @@ impl<R> Session<R> {
             return self.end(replies::PIPELINED, Ending::BehindData);
         }
         let declared_bytes = transaction.declared_bytes;
-        self.ask(Question::Message, Event::Message { declared_bytes });
+        self.ask(Question::Message { chunk: None }, Event::Message { declared_bytes });
+    }
+
+    /// RFC 3030 §2: whatever the answer, the octets that were announced follow.
+    fn bdat(&mut self, chunk: Chunk) {
+        self.commands -= u32::from(chunk.bytes >= CHUNK_BYTES);
+        let bytes_max = self.options.message_bytes_max;
+        if let Some(mut receiving) = self.partial.take() {
+            receiving.next_chunk(chunk, bytes_max);
+            self.state = State::Data(receiving);
+            return;
+        }
+        let Some(transaction) = &self.transaction else {
+            return self.skip(chunk, self.not_yet().unwrap_or(replies::MAIL_FIRST));
+        };
+        if transaction.recipients.is_empty() {
+            return self.skip(chunk, replies::NO_RECIPIENTS);
+        }
+        if chunk.bytes > bytes_max {
+            self.transaction = None;
+            return self.skip(chunk, replies::MESSAGE_TOO_LARGE);
+        }
+        let declared_bytes = transaction.declared_bytes.max(Some(chunk.bytes));
+        self.ask(Question::Message { chunk: Some(chunk) }, Event::Message { declared_bytes });
+    }
+
+    fn skip(&mut self, chunk: Chunk, reply: Reply) {
+        self.state = State::Skip { left: chunk.bytes, reply };
     }
 
     fn starttls(&mut self) {
@@ -329,7 +420,7 @@ impl<R> Session<R> {
             return self.refuse_command(replies::EHLO_FIRST);
         }
         // RFC 4954 §4: once, and not within a transaction.
-        if self.user.is_some() || self.transaction.is_some() {
+        if self.user.is_some() || self.transaction.is_some() || self.partial.is_some() {
             return self.refuse_command(replies::OUT_OF_PLACE);
         }
         let offered = &self.options.mechanisms;

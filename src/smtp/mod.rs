@@ -1,4 +1,5 @@
-//! The SMTP server as a machine: bytes in, bytes and events out; no socket, no clock, no task.
+//! The SMTP server as a machine: bytes in, bytes and events out; no socket, no clock, no task. The
+//! client is in [`client`].
 //!
 //! A driver feeds a [`Session`] what it reads and sends what the session has to say. Where the
 //! session cannot decide by itself (is this recipient ours? is this password right? may the message
@@ -13,13 +14,15 @@
 //! # Standards
 //! RFC 5321, RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 2034 and RFC 3463
 //! (enhanced codes), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6409 (submission), RFC 8314
-//! (implicit TLS). The parameters of RFC 3461 (DSN) are read and kept but the extension is not
-//! announced.
+//! (implicit TLS), RFC 6531 (SMTPUTF8), RFC 3030 (CHUNKING), RFC 3461 (DSN: what is asked for is
+//! read and handed on).
 //!
 //! # Known gaps
-//! SMTPUTF8 (RFC 6531) and CHUNKING (RFC 3030) are not announced; [`Body`] and [`Transaction`] have
-//! their places. Line lengths inside a message are not limited.
+//! BINARYMIME (RFC 3030 §3) is not offered, and an ORCPT in raw UTF-8 (RFC 6533 §3) is refused.
+//! Line lengths inside a message are not limited.
 
+mod chunk;
+pub mod client;
 mod command;
 mod data;
 mod dialog;
@@ -29,7 +32,7 @@ mod session;
 
 pub use command::{DsnNotify, DsnReturn, RecipientPath};
 pub use dialog::AuthAnswer;
-pub use reply::{Reply, replies};
+pub use reply::{Answer, Reply, replies};
 pub use session::{Body, Ending, Event, Recipient, Session, Transaction, Waiting};
 
 /// What a listener is for.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::command::{DsnNotify, DsnReturn, RecipientPath};
+use super::chunk::{Chunk, Chunks};
+use super::command::{DsnNotify, DsnReturn, Mail, RecipientPath};
 use super::data::Unstuffer;
 use super::limits::AUTH_LINE_BYTES_MAX;
 use super::reply::{Reply, replies};
@@ -23,6 +24,8 @@ pub struct Session<R> {
     pub(super) helo: Option<Helo>,
     pub(super) user: Option<String>,
     pub(super) transaction: Option<Transaction<R>>,
+    /// A message of which pieces have come, and more are to.
+    pub(super) partial: Option<Box<Receiving<R>>>,
     pub(super) errors: u32,
     pub(super) commands: u32,
     pub(super) auth_failures: u32,
@@ -47,6 +50,11 @@ pub(super) enum State<R> {
     /// An event waits for its answer.
     Asked(Question),
     Data(Box<Receiving<R>>),
+    /// The octets behind a BDAT that is refused are passed over, then the reply is said.
+    Skip {
+        left: u64,
+        reply: Reply,
+    },
     Closed,
 }
 
@@ -55,8 +63,16 @@ pub(super) enum State<R> {
 pub(super) enum Question {
     Tls,
     Login,
-    Recipient { path: RecipientPath, notify: Option<DsnNotify>, original: Option<String> },
-    Message,
+    Sender(Box<Mail>),
+    Recipient {
+        path: RecipientPath,
+        notify: Option<DsnNotify>,
+        original: Option<String>,
+    },
+    Message {
+        /// The piece that it begins with; `None` behind DATA.
+        chunk: Option<Chunk>,
+    },
     Stored,
 }
 
@@ -64,11 +80,20 @@ pub(super) enum Question {
 #[derive(Debug)]
 pub(super) struct Receiving<R> {
     pub transaction: Transaction<R>,
-    pub unstuffer: Unstuffer,
+    pub framing: Framing,
     /// What the driver put in front.
     pub prefix_bytes: usize,
     /// Why it will be refused at its end; its octets are then thrown away.
     pub fault: Option<Reply>,
+}
+
+/// How the end of a message is found.
+#[derive(Debug)]
+pub(super) enum Framing {
+    /// By the dot that ends it.
+    Dots(Unstuffer),
+    /// By counting.
+    Chunks(Chunks),
 }
 
 /// How the client named itself.
@@ -97,7 +122,7 @@ pub struct Transaction<R> {
     pub declared_bytes: Option<u64>,
     /// What BODY declared.
     pub body: Body,
-    /// Whether SMTPUTF8 was asked for; not offered yet, so `false`.
+    /// Whether SMTPUTF8 was asked for (RFC 6531).
     pub utf8: bool,
     /// RET.
     pub dsn_return: Option<DsnReturn>,
@@ -137,6 +162,9 @@ pub enum Event<R> {
     },
     /// The line that answers a challenge, as sent (base64, or `*`). Answered as [`Event::Auth`].
     AuthLine(SecretBytes),
+    /// May the user who has logged in send under this reverse path (`None` is the null one)?
+    /// [`Session::answer_sender`]. Not asked of other servers.
+    Sender(Option<crate::mail::Address>),
     /// Is mail taken for this recipient? [`Session::answer_recipient`].
     Recipient(RecipientPath),
     /// May a message come, and what stands in front of it? [`Session::begin_message`] or
@@ -162,7 +190,7 @@ pub enum Ending {
     BehindData,
     /// A CR or LF stood alone.
     BareNewline,
-    /// BDAT came although it was not offered: what follows cannot be told from commands.
+    /// A BDAT could not be read: what follows cannot be told from commands.
     Bdat,
     /// A limit was reached.
     TooMuch,
@@ -199,6 +227,7 @@ impl<R> Session<R> {
             helo: None,
             user: None,
             transaction: None,
+            partial: None,
             errors: 0,
             commands: 0,
             auth_failures: 0,
@@ -262,7 +291,8 @@ impl<R> Session<R> {
     pub fn waiting(&self) -> Waiting {
         match self.state {
             State::Silent | State::Asked(_) => Waiting::Answer,
-            State::Command | State::Auth => Waiting::Command,
+            State::Command if self.partial.is_some() => Waiting::Data,
+            State::Command | State::Auth | State::Skip { .. } => Waiting::Command,
             State::Data(_) => Waiting::Data,
             State::Closed => Waiting::Closed,
         }
@@ -273,10 +303,11 @@ impl<R> Session<R> {
         self.turns
     }
 
-    /// Octets of the message that is coming in, for the driver's budget.
+    /// Octets of the message that is coming in, for the driver's budget: those that are held, and
+    /// those that the current piece of it is still to bring.
     pub fn message_bytes(&self) -> usize {
-        match &self.state {
-            State::Data(receiving) => receiving.transaction.message.len(),
+        match (&self.state, &self.partial) {
+            (State::Data(receiving), _) | (_, Some(receiving)) => receiving.held_bytes(),
             _ => 0,
         }
     }
@@ -331,7 +362,7 @@ impl<R> Session<R> {
     pub(super) fn close(&mut self, ending: Ending) {
         self.ending = Some(ending);
         self.state = State::Closed;
-        self.transaction = None;
+        (self.transaction, self.partial) = (None, None);
         self.event = None;
         self.forget_input();
     }
@@ -358,12 +389,13 @@ impl<R> Session<R> {
     fn turn(&mut self) -> bool {
         match &mut self.state {
             State::Silent | State::Asked(_) | State::Closed => false,
-            State::Command | State::Auth if self.draining => {
+            State::Command | State::Auth if self.draining && self.partial.is_none() => {
                 self.end(replies::SHUTTING_DOWN, Ending::Draining);
                 true
             }
             State::Command | State::Auth => self.turn_line(),
             State::Data(_) => self.turn_data(),
+            State::Skip { .. } => self.turn_skip(),
         }
     }
 
@@ -401,7 +433,7 @@ impl<R> Session<R> {
     fn turn_data(&mut self) -> bool {
         let State::Data(receiving) = &mut self.state else { return false };
         let unread = &self.inbox[self.taken..];
-        if unread.is_empty() {
+        if unread.is_empty() && !receiving.awaits_nothing() {
             return false;
         }
         let ended = receiving.take(unread, self.options.message_bytes_max);
@@ -411,16 +443,41 @@ impl<R> Session<R> {
         }
         true
     }
+
+    /// What is passed over is no turn of the dialog: the driver's patience does not begin anew.
+    fn turn_skip(&mut self) -> bool {
+        let State::Skip { left, reply } = &mut self.state else { return false };
+        let unread = self.inbox.len() - self.taken;
+        let bytes = usize::try_from(*left).unwrap_or(usize::MAX).min(unread);
+        (self.taken, *left) = (self.taken + bytes, *left - bytes as u64);
+        if *left > 0 {
+            return false;
+        }
+        let reply = *reply;
+        self.state = State::Command;
+        self.refuse_command(reply);
+        true
+    }
 }
 
 impl<R> Receiving<R> {
+    /// Takes octets of the message. `Some(n)`: it, or the current piece, ended behind `n` octets.
     fn take(&mut self, input: &[u8], bytes_max: u64) -> Option<usize> {
         let message = &mut self.transaction.message;
-        let ended = self.unstuffer.push(input, message);
+        let (ended, bare_newline, nul) = match &mut self.framing {
+            Framing::Dots(dots) => (dots.push(input, message), dots.bare_newline, dots.nul),
+            Framing::Chunks(chunks) => {
+                let ended = chunks.push(input, message);
+                if ended.is_some() && chunks.last {
+                    chunks.finish(self.prefix_bytes, message);
+                }
+                (ended, chunks.bare_newline, chunks.nul)
+            }
+        };
         let content_bytes = message.len().saturating_sub(self.prefix_bytes) as u64;
-        if self.unstuffer.bare_newline {
+        if bare_newline {
             self.fail(replies::BARE_NEWLINE_IN_MESSAGE);
-        } else if self.unstuffer.nul {
+        } else if nul {
             self.fail(replies::NUL_IN_MESSAGE);
         } else if content_bytes > bytes_max {
             self.fail(replies::MESSAGE_TOO_LARGE);
@@ -429,6 +486,33 @@ impl<R> Receiving<R> {
             self.transaction.message.clear();
         }
         ended
+    }
+
+    /// The next piece of a message that comes by BDAT. What makes it too large is not kept.
+    pub(super) fn next_chunk(&mut self, chunk: Chunk, bytes_max: u64) {
+        let content_bytes = self.transaction.message.len().saturating_sub(self.prefix_bytes);
+        if chunk.bytes.saturating_add(content_bytes as u64) > bytes_max {
+            self.fail(replies::MESSAGE_TOO_LARGE);
+        }
+        if let Framing::Chunks(chunks) = &mut self.framing {
+            chunks.next(chunk);
+        }
+    }
+
+    /// Whether the current piece is complete, so that no octet has to come.
+    fn awaits_nothing(&self) -> bool {
+        matches!(&self.framing, Framing::Chunks(chunks) if chunks.left == 0)
+    }
+
+    /// Without what the driver put in front.
+    fn held_bytes(&self) -> usize {
+        let coming = match &self.framing {
+            Framing::Chunks(chunks) if self.fault.is_none() => chunks.left,
+            _ => 0,
+        };
+        let coming = usize::try_from(coming).unwrap_or(usize::MAX);
+        let content = self.transaction.message.len().saturating_sub(self.prefix_bytes);
+        content.saturating_add(coming)
     }
 
     /// The message is refused at its end; the worst reason stands.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use super::*;
 use proptest::prelude::*;
 
+mod bdat;
+mod utf8;
+
 fn options(kind: ListenerKind) -> Options {
     Options {
         hostname: "mx.ours.example".into(),
@@ -61,6 +64,13 @@ impl Wire {
                 self.session.challenge("UGFzc3dvcmQ6");
             }
             Event::AuthLine(line) => self.judge(line.expose()),
+            Event::Sender(from) => {
+                let local = from.as_ref().map(|from| from.local());
+                self.session.answer_sender(match local {
+                    Some("mallory") => Err(replies::NOT_YOUR_ADDRESS),
+                    _ => Ok(()),
+                });
+            }
             Event::Recipient(path) => {
                 let known = match path {
                     RecipientPath::Postmaster => Ok("postmaster".to_owned()),
@@ -82,8 +92,11 @@ impl Wire {
                 let from = done.from.map_or("<>".to_owned(), |from| from.to_string());
                 let to = done.recipients.into_iter().map(|r| r.tag).collect();
                 let content = done.message.strip_prefix(b"Trace: x\r\n").unwrap().to_vec();
-                let answer =
-                    if content.starts_with(b"Full") { Err(replies::NO_ROOM) } else { Ok(()) };
+                let answer = if content.starts_with(b"Full") {
+                    Err(replies::NO_ROOM.into())
+                } else {
+                    Ok(())
+                };
                 self.accepted.push((from, to, content));
                 self.session.answer_message(answer);
             }
@@ -190,6 +203,9 @@ const HELLO: &str = "S: 220 mx.ours.example ESMTP
     S: 250-SIZE 1000
     S: 250-8BITMIME
     S: 250-ENHANCEDSTATUSCODES
+    S: 250-SMTPUTF8
+    S: 250-CHUNKING
+    S: 250-DSN
     S: 250 STARTTLS
     ";
 
@@ -405,8 +421,6 @@ fn octets_that_are_not_awaited_end_the_session() {
     let wire = Dialog::new(&early).whole(&options(ListenerKind::Mx));
     assert_eq!(wire.session.ending(), Some(Ending::BehindData));
     assert!(wire.accepted.is_empty());
-    let bdat = mx("C: BDAT 20 LAST\nS: 502 5.5.1");
-    assert_eq!(bdat.session.ending(), Some(Ending::Bdat));
 }
 
 #[test]
@@ -583,7 +597,10 @@ fn tls_makes_the_session_forget_what_was_said_in_clear() {
         S: 250-PIPELINING
         S: 250-SIZE
         S: 250-8BITMIME
-        S: 250 ENHANCEDSTATUSCODES");
+        S: 250-ENHANCEDSTATUSCODES
+        S: 250-SMTPUTF8
+        S: 250-CHUNKING
+        S: 250 DSN");
 }
 
 const SUBMISSION: &str = "S: 220
@@ -593,6 +610,9 @@ const SUBMISSION: &str = "S: 220
     S: 250-SIZE
     S: 250-8BITMIME
     S: 250-ENHANCEDSTATUSCODES
+    S: 250-SMTPUTF8
+    S: 250-CHUNKING
+    S: 250-DSN
     S: 250 AUTH PLAIN LOGIN
     ";
 
@@ -611,6 +631,9 @@ fn submission_needs_tls_and_a_login() {
         S: 250-SIZE
         S: 250-8BITMIME
         S: 250-ENHANCEDSTATUSCODES
+        S: 250-SMTPUTF8
+        S: 250-CHUNKING
+        S: 250-DSN
         S: 250 STARTTLS
         C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
         S: 538 5.7.11
@@ -624,6 +647,9 @@ fn submission_needs_tls_and_a_login() {
         S: 250-SIZE
         S: 250-8BITMIME
         S: 250-ENHANCEDSTATUSCODES
+        S: 250-SMTPUTF8
+        S: 250-CHUNKING
+        S: 250-DSN
         S: 250 AUTH PLAIN LOGIN
         C: MAIL FROM:<alice@ours.example>
         S: 530 5.7.0 Log in first
@@ -731,7 +757,7 @@ fn a_message_that_was_abandoned_is_refused_at_its_end() {
     );
     let mut wire = Dialog::new(&begun).whole(&options(ListenerKind::Mx));
     wire.send(b"abc\r\n");
-    assert_eq!(wire.session.message_bytes(), 15);
+    assert_eq!(wire.session.message_bytes(), 5);
     wire.session.abandon_message(replies::NO_ROOM);
     wire.send(b"def\r\n.\r\n");
     assert_eq!(wire.session.message_bytes(), 0);
@@ -743,6 +769,7 @@ fn a_message_that_was_abandoned_is_refused_at_its_end() {
 fn answers_to_what_was_not_asked_change_nothing() {
     let mut wire = Dialog::new(HELLO).whole(&options(ListenerKind::Mx));
     wire.session.answer_recipient(Ok("x".into()));
+    wire.session.answer_sender(Ok(()));
     wire.session.answer_login(AuthAnswer::Accepted("x".into()));
     wire.session.answer_message(Ok(()));
     wire.session.begin_message(Vec::new());

@@ -9,6 +9,7 @@
 //! # Known gaps
 //! A file is believed under its MAC alone; what only the vault knows is compared at unlock.
 
+use crate::base::crypto;
 use crate::base::disk::{self, Disk};
 use crate::base::ids::AccountNumber;
 use crate::mail::Address;
@@ -28,6 +29,8 @@ pub struct Accounts {
     by_address: HashMap<String, AccountNumber>,
     bad: Vec<BadFile>,
     last_number: u32,
+    /// The file that remembers the last number is damaged.
+    doubtful: bool,
 }
 
 /// A file in the directory that is not an account's.
@@ -85,6 +88,7 @@ impl Accounts {
             by_address: HashMap::new(),
             bad: Vec::new(),
             last_number: 0,
+            doubtful: false,
         };
         for name in accounts.disk.list(DIRECTORY)? {
             if name.ends_with(BESIDE) {
@@ -100,10 +104,11 @@ impl Accounts {
 
     fn load_one(&mut self, name: &str) -> Result<(), AccountsError> {
         if name == LAST_NUMBER {
-            let text = disk::read_all(&*self.disk, &path_of(name), NUMBER_BYTES_MAX)?;
-            let number = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-            self.last_number = self.last_number.max(number.ok_or(AccountsError::Inconsistent)?);
-            return Ok(());
+            let text = disk::read_all(&*self.disk, &path_of(name), NUMBER_BYTES_MAX);
+            let number = text.as_deref().ok().and_then(number_of);
+            self.doubtful = number.is_none();
+            self.last_number = self.last_number.max(number.unwrap_or(0));
+            return number.map(drop).ok_or(AccountsError::Inconsistent);
         }
         let number = account_of(name).ok_or(AccountsError::Inconsistent)?;
         // The number stays taken, whatever is in the file.
@@ -140,12 +145,14 @@ impl Accounts {
         self.files.values()
     }
 
-    /// Takes a number that was never given and never will be again; durable when it returns.
+    /// Takes a number that was never given and never will be again; durable when it returns. Where
+    /// the file that remembers them is damaged, [`DOUBT_NUMBERS`] are passed over.
     pub fn take_number(&mut self) -> Result<AccountNumber, AccountsError> {
-        let number = self.last_number.checked_add(1).filter(|number| *number <= NUMBER_MAX);
+        let step = if self.doubtful { DOUBT_NUMBERS } else { 1 };
+        let number = self.last_number.checked_add(step).filter(|number| *number <= NUMBER_MAX);
         let number = number.ok_or(AccountsError::NoMoreNumbers)?;
-        disk::replace(&*self.disk, &path_of(LAST_NUMBER), format!("{number}\n").as_bytes())?;
-        self.last_number = number;
+        disk::replace(&*self.disk, &path_of(LAST_NUMBER), number_text(number).as_bytes())?;
+        (self.last_number, self.doubtful) = (number, false);
         Ok(AccountNumber(number))
     }
 
@@ -207,9 +214,28 @@ const SUFFIX: &str = ".account";
 const BESIDE: &str = ".new";
 /// The file that holds the highest number ever given.
 const LAST_NUMBER: &str = "last-number";
-const NUMBER_BYTES_MAX: u64 = 32;
+const NUMBER_BYTES_MAX: u64 = 64;
+/// Octets of the digest that tells a damaged number from a good one.
+const NUMBER_DIGEST_BYTES: usize = 8;
+/// Numbers that may have been given, for all that is known, where the file that remembers them is
+/// damaged: accounts that were made and removed behind the last one that is left.
+const DOUBT_NUMBERS: u32 = 1_000_000;
 /// The highest number that eight digits can name.
 const NUMBER_MAX: u32 = 99_999_999;
+
+/// The line of the file [`LAST_NUMBER`]: number and digest.
+fn number_text(number: u32) -> String {
+    let digest = crypto::sha256(&[b"postseal last number 1", &number.to_be_bytes()]);
+    let hex = digest[..NUMBER_DIGEST_BYTES].iter().map(|byte| format!("{byte:02x}"));
+    format!("{number} {}\n", hex.collect::<String>())
+}
+
+/// The number of that line; `None` if it is not as it was written.
+fn number_of(text: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(text).ok()?;
+    let number = text.split(' ').next()?.parse().ok()?;
+    (number_text(number) == text).then_some(number)
+}
 
 fn name_of(account: AccountNumber) -> String {
     format!("{:08}{SUFFIX}", account.0)

@@ -9,6 +9,10 @@
 //! AAD ties it to server, account, object, subkey and the very OpenPGP message that it belongs to.
 //! Padding to [`RECORD_STEP_BYTES`] keeps the lengths of subject and headers out of sight.
 //!
+//! Version 2 also says whether the message came encrypted as a whole, and then what is known of its
+//! sender, so that the fold touches the identity's key for such messages only. Version 1 is still
+//! read: what it does not say is not known.
+//!
 //! # Known gaps
 //! Records above 64 KiB lose their header block or structure; they are derived again from the
 //! opened message when they are asked for ([`ArrivalRecord::complete`]).
@@ -20,8 +24,9 @@ use crate::base::ids::{AccountNumber, ObjectId};
 use crate::journal::{Body, Class, Entry, LargeBody};
 use crate::mail::limits::NESTING_DEPTH_MAX;
 use crate::mail::{Analysis, Envelope, Part, Structure};
-use crate::pgp::{Fingerprint, SealError, SealKey, SessionKey};
+use crate::pgp::{self, Fingerprint, SealError, SealKey, SessionKey};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Octets of a header block that a record keeps; larger ones are left out (48 KiB: Dovecot's and
 /// Thunderbird's headers are below 16).
@@ -32,6 +37,8 @@ pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 pub const RECORD_STEP_BYTES: usize = 512;
 /// Octets of the `+detail` that a record keeps; RFC 5321 §4.5.3.1.1 allows a local part 64.
 pub const DETAIL_BYTES_MAX: usize = 64;
+/// Octets of a sender's certificate that a record keeps: a post-quantum one has 23 kB.
+pub const CERTIFICATE_BYTES_MAX: usize = 24 * 1024;
 /// Sealed bodies above this have a file of their own, in octets.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 
@@ -39,7 +46,10 @@ pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 const LEVELS_MAX: usize = 2 * NESTING_DEPTH_MAX + 2;
 
 const SALT_BYTES: usize = 32;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const VERSION_1: u8 = 1;
+/// What version 1 lacks at its end: no `pgp_mime`.
+const NOT_IN_VERSION_1: [u8; 1] = [0];
 const KEY_LABEL: &str = "postseal record 1";
 const AAD_LABEL: &[u8] = b"postseal arrival 1";
 
@@ -72,6 +82,20 @@ pub struct ArrivalRecord {
     pub envelope: Option<Envelope>,
     /// The parts; `None` if they were left out.
     pub structure: Option<Structure>,
+    /// Set where the message is built as whole-message PGP/MIME: what is known of its sender, by
+    /// which the fold decides whether to open it.
+    pub pgp_mime: Option<Sender>,
+}
+
+/// What was known, when a message arrived, of who wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The one address of the From field is proved.
+    pub from_is_proved: bool,
+    /// The certificate known for that address, binary; left out above
+    /// [`CERTIFICATE_BYTES_MAX`].
+    #[serde(with = "serde_bytes")]
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// Why a record cannot be had.
@@ -254,9 +278,22 @@ impl ArrivalRecord {
             header: (header.len() <= HEADER_BYTES_MAX).then(|| header.to_vec()),
             envelope: Some(analysis.envelope),
             structure: Some(analysis.structure),
+            pgp_mime: None,
         };
         record.shrink_to_fit();
         Ok(record)
+    }
+
+    /// The same, with what is known of the sender where the message is built as whole-message
+    /// PGP/MIME and has no place yet.
+    pub fn with_sender(mut self, sender: Sender) -> ArrivalRecord {
+        let fits = |certificate: &Vec<u8>| certificate.len() <= CERTIFICATE_BYTES_MAX;
+        if self.role != Role::Filed && self.structure.as_ref().is_some_and(pgp::mime::is_whole) {
+            let certificate = sender.certificate.filter(fits);
+            self.pgp_mime = Some(Sender { certificate, ..sender });
+            self.shrink_to_fit();
+        }
+        self
     }
 
     /// What was left out is derived again from the opened message.
@@ -308,12 +345,17 @@ impl ArrivalRecord {
         let malformed = ArrivalError::Malformed;
         let (front, rest) = bytes.split_at_checked(5).ok_or(malformed)?;
         let length = u32::from_be_bytes(front[1..].try_into().map_err(|_| malformed)?) as usize;
-        if front[0] != VERSION || bytes.len() > RECORD_BYTES_MAX {
+        if bytes.len() > RECORD_BYTES_MAX {
             return Err(malformed);
         }
         let (body, padding) = rest.split_at_checked(length).ok_or(malformed)?;
+        let body = match front[0] {
+            VERSION => Cow::Borrowed(body),
+            VERSION_1 => Cow::Owned([body, &NOT_IN_VERSION_1].concat()),
+            _ => return Err(malformed),
+        };
         let (record, left) =
-            postcard::take_from_bytes::<ArrivalRecord>(body).map_err(|_| malformed)?;
+            postcard::take_from_bytes::<ArrivalRecord>(&body).map_err(|_| malformed)?;
         let clean = left.is_empty() && padding.iter().all(|&byte| byte == 0);
         if clean && record.is_plausible() { Ok(record) } else { Err(malformed) }
     }
@@ -330,7 +372,9 @@ impl ArrivalRecord {
                 && parts.iter().all(|part| within(part.header) && within(part.body))
                 && is_a_tree(parts)
         });
-        header_fits && detail_fits && parts_fit
+        let certificate = self.pgp_mime.as_ref().and_then(|sender| sender.certificate.as_ref());
+        let certificate_fits = certificate.is_none_or(|cert| cert.len() <= CERTIFICATE_BYTES_MAX);
+        header_fits && detail_fits && parts_fit && certificate_fits
     }
 }
 

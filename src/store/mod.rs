@@ -13,8 +13,9 @@ mod index;
 
 pub use accounts::{Accounts, AccountsError, BadFile, DIRECTORY};
 pub use arrival::{
-    ArrivalError, ArrivalRecord, DETAIL_BYTES_MAX, Destination, HEADER_BYTES_MAX, LARGE_BODY_BYTES,
-    RECORD_BYTES_MAX, RECORD_STEP_BYTES, Role, SealedArrival, open_record, seal,
+    ArrivalError, ArrivalRecord, CERTIFICATE_BYTES_MAX, DETAIL_BYTES_MAX, Destination,
+    HEADER_BYTES_MAX, LARGE_BODY_BYTES, RECORD_BYTES_MAX, RECORD_STEP_BYTES, Role, SealedArrival,
+    Sender, open_record, seal,
 };
 pub use index::{Index, Log, MemoryIndex};
 

@@ -153,6 +153,52 @@ fn parts_that_hide_in_each_other_without_end_are_refused() {
     assert!(forge(&|at| if at == 0 { 1000 } else { 1 }).is_ok(), "a thousand side by side");
 }
 
+fn encrypted_mail() -> Vec<u8> {
+    b"From: a@example.org\r\nContent-Type: multipart/encrypted; boundary=b;\r\n \
+        protocol=\"application/pgp-encrypted\"\r\n\r\n--b\r\n\
+        Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n\
+        Content-Type: application/octet-stream\r\n\r\nx\r\n--b--\r\n"
+        .to_vec()
+}
+
+#[test]
+fn only_whole_encrypted_mail_keeps_what_is_known_of_its_sender() {
+    let sender = Sender { from_is_proved: true, certificate: Some(vec![7; 23_000]) };
+    let known = record(&encrypted_mail()).with_sender(sender.clone());
+    assert_eq!(known.pgp_mime, Some(sender.clone()));
+    assert_eq!(ArrivalRecord::from_padded(&known.to_padded()), Ok(known));
+    assert_eq!(record(MESSAGE).with_sender(sender.clone()).pgp_mime, None);
+    let filed = ArrivalRecord { role: Role::Filed, ..record(&encrypted_mail()) };
+    assert_eq!(filed.with_sender(sender.clone()).pgp_mime, None);
+    let too_large = Sender { certificate: Some(vec![7; CERTIFICATE_BYTES_MAX + 1]), ..sender };
+    let kept = record(&encrypted_mail()).with_sender(too_large).pgp_mime.unwrap();
+    assert_eq!(kept, Sender { from_is_proved: true, certificate: None });
+}
+
+#[test]
+fn a_certificate_beside_a_long_header_still_fits() {
+    let long = [b"X: ".as_slice(), &[b'y'; HEADER_BYTES_MAX - 400], b"\r\n", &encrypted_mail()];
+    let sender = Sender { from_is_proved: true, certificate: Some(vec![7; 23_000]) };
+    let record = record(&long.concat()).with_sender(sender.clone());
+    let padded = record.to_padded();
+    assert!(padded.len() <= RECORD_BYTES_MAX);
+    let read = ArrivalRecord::from_padded(&padded).unwrap();
+    assert_eq!((read.pgp_mime, read.header), (Some(sender), None));
+}
+
+/// As it was written before the format had a second version.
+#[test]
+fn records_of_version_1_are_read() {
+    let record = record(&encrypted_mail());
+    let mut padded = record.to_padded();
+    padded[0] = 1;
+    let length = u32::from_be_bytes(padded[1..5].try_into().unwrap()) - 1;
+    padded[1..5].copy_from_slice(&length.to_be_bytes());
+    assert_eq!(ArrivalRecord::from_padded(&padded), Ok(record));
+    padded[0] = 3;
+    assert_eq!(ArrivalRecord::from_padded(&padded), Err(ArrivalError::Malformed));
+}
+
 #[test]
 fn a_large_body_must_go_to_its_file_first() {
     let message = vec![b'x'; LARGE_BODY_BYTES + 1];
@@ -246,6 +292,20 @@ fn numbers_are_never_given_twice() {
     let mut accounts = load();
     assert_eq!(accounts.list().count(), 0);
     assert!(accounts.take_number().unwrap() > first);
+}
+
+#[test]
+fn a_damaged_memory_of_numbers_is_named_and_none_is_given_again() {
+    let (disk, keys) = (MemoryDisk::new(), server_keys());
+    let load = || Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
+    let mut accounts = load();
+    let taken: Vec<AccountNumber> = (0..12).map(|_| accounts.take_number().unwrap()).collect();
+    // "12 …" becomes "02 …": still a number.
+    disk.flip("accounts/last-number", 0, 1);
+    let mut accounts = load();
+    assert_eq!(accounts.bad_files().len(), 1);
+    assert!(accounts.take_number().unwrap() > *taken.last().unwrap());
+    assert!(load().bad_files().is_empty(), "it was written anew");
 }
 
 #[test]

@@ -8,13 +8,12 @@ use super::file::{APP_SLOTS_MAX, AccountFile, PublicEpoch, SlotId, SlotKind};
 use super::keys::{ServerKeys, Unlocked};
 use super::login::Tampered;
 use super::passphrase::{GeneratedSecret, generate_code};
-use super::sealed::{Epoch, Identity, KeyBox, ListedSlot, Vault};
+use super::sealed::{Epoch, Identity, KeyBox, ListedSlot, Tail, Vault};
 use super::slot::{Kdf, Slot};
 use crate::base::clock::UnixTime;
 use crate::base::crypto::Key;
 use crate::base::entropy::Entropy;
 use crate::base::ids::AccountNumber;
-use crate::base::secret::SecretBytes;
 use crate::pgp::{self, CertError};
 use std::fmt;
 
@@ -101,6 +100,10 @@ pub enum DenyReason {
     Label,
     /// The index is being rewritten already.
     Busy,
+    /// As many replaced identities as may be are kept already.
+    TooManyIdentities,
+    /// The server does not hold the identity's secret key.
+    NoSecret,
     /// A certificate could not be made.
     Cert(CertError),
 }
@@ -310,21 +313,8 @@ impl SlotAuthority {
         }
     }
 
-    /// The identity's secret key, to take away (`key export`). Needs the password or recovery code.
-    pub fn export_identity(self, file: &AccountFile) -> Result<SecretBytes, Denied> {
-        self.require_owner()?;
-        Ok(self.vault(file)?.identity.secret)
-    }
-
-    /// The secret keys of all storage epochs, each a transferable secret key, so that any program
-    /// for OpenPGP version 6 opens a copy of the stored mail. Needs the password or recovery code.
-    pub fn export_storage(self, file: &AccountFile) -> Result<Vec<SecretBytes>, Denied> {
-        self.require_owner()?;
-        Ok(self.vault(file)?.epochs.into_iter().map(|epoch| epoch.secret).collect())
-    }
-
     /// The vault of the file as it stands now, if this slot is still one of its slots.
-    fn vault(&self, file: &AccountFile) -> Result<Vault, Denied> {
+    pub(super) fn vault(&self, file: &AccountFile) -> Result<Vault, Denied> {
         let vault = self.vault_by_key(file)?;
         match vault.slots.iter().any(|s| s.id == self.slot && s.digest == self.digest) {
             true => Ok(vault),
@@ -347,12 +337,12 @@ impl SlotAuthority {
         Ok(Draft { amk: self.amk.clone(), file: file.changed(), vault })
     }
 
-    fn owners_draft(&self, file: &AccountFile) -> Result<Draft, Denied> {
+    pub(super) fn owners_draft(&self, file: &AccountFile) -> Result<Draft, Denied> {
         self.require_owner()?;
         self.draft(file)
     }
 
-    fn require_owner(&self) -> Result<(), Denied> {
+    pub(super) fn require_owner(&self) -> Result<(), Denied> {
         match self.kind {
             SlotKind::Password | SlotKind::Recovery => Ok(()),
             SlotKind::App | SlotKind::LoginOnly => Err(Denied(DenyReason::NeedsOwner)),
@@ -375,10 +365,10 @@ impl IndexRekey {
 }
 
 /// An account in the making: both halves, brought into step by [`Draft::seal`].
-struct Draft {
+pub(super) struct Draft {
     amk: Key,
-    file: AccountFile,
-    vault: Vault,
+    pub(super) file: AccountFile,
+    pub(super) vault: Vault,
 }
 
 impl Draft {
@@ -402,6 +392,7 @@ impl Draft {
             previous_index_key: None,
             slots: Vec::new(),
             next_slot: 1,
+            tail: Tail::default(),
         };
         let file = AccountFile {
             number,
@@ -415,6 +406,7 @@ impl Draft {
             current: 1,
             slots: Vec::new(),
             vault: Vec::new(),
+            unpublished: false,
         };
         Ok(Draft { amk: Key::random(entropy), file, vault })
     }
@@ -511,7 +503,7 @@ impl Draft {
     }
 
     /// Seals the vault over what the file now shows.
-    fn seal(mut self, entropy: &dyn Entropy) -> AccountFile {
+    pub(super) fn seal(mut self, entropy: &dyn Entropy) -> AccountFile {
         self.seal_in_place(entropy);
         self.file
     }
@@ -551,6 +543,10 @@ impl fmt::Display for Denied {
             DenyReason::TooManySlots => f.write_str("an account has at most 32 app passwords"),
             DenyReason::Label => f.write_str("a label has at most 64 octets and no control codes"),
             DenyReason::Busy => f.write_str("the index is being rewritten already"),
+            DenyReason::TooManyIdentities => {
+                f.write_str("as many replaced keys as may be are kept already")
+            }
+            DenyReason::NoSecret => f.write_str("the server does not hold the secret key"),
             DenyReason::Cert(error) => write!(f, "no certificate could be made: {error}"),
         }
     }

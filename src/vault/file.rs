@@ -8,7 +8,7 @@
 //! | octets | what |
 //! |---|---|
 //! | 8 | `PSEALACC` |
-//! | 2 | format version, 1 |
+//! | 2 | format version, 1; 2 if the body has the field `unpublished` |
 //! | 4 | octets of the body |
 //! | n | body |
 //! | 32 | HMAC-SHA256 over all before it, under HKDF(journal key, "postseal account file mac 1") |
@@ -26,6 +26,10 @@
 //! | current | u32 | the current epoch's number |
 //! | slots | sequence | {id u32, kind, kdf, salt 32, commitment 32, wrapped AMK or nothing} |
 //! | vault | bytes | AES-256-GCM-SIV under the AMK (nonce 12, ciphertext, tag 16) |
+//! | unpublished | bool | version 2 only: the identity certificate is given to nobody |
+//!
+//! Version 2 is written only where it says something that version 1 cannot, so that programs which
+//! know version 1 alone read all other files.
 //!
 //! Kinds of slot: 0 password, 1 app password, 2 login-only, 3 recovery code. KDFs: 0 Argon2id with
 //! {memory in KiB, passes, lanes, peppered}, 1 HKDF. The sealed vault is described by
@@ -59,6 +63,8 @@ const PUBLIC_EPOCHS_MAX: usize = 8;
 
 const MAGIC: &[u8; 8] = b"PSEALACC";
 const VERSION: u16 = 1;
+/// The version of a file whose certificate is not given out.
+const VERSION_UNPUBLISHED: u16 = 2;
 const HEAD_BYTES: usize = 14;
 const MAC_BYTES: usize = 32;
 
@@ -96,6 +102,9 @@ pub struct AccountFile {
     pub(super) current: u32,
     pub(super) slots: Vec<Slot>,
     pub(super) vault: Vec<u8>,
+    /// Stands behind the body, see [`AccountFile::tail`].
+    #[serde(skip)]
+    pub(super) unpublished: bool,
 }
 
 /// The public half of one epoch.
@@ -128,13 +137,14 @@ impl AccountFile {
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(FileError::TooLarge);
         }
-        let (framed, mac) = frame(bytes)?;
+        let (version, framed, mac) = frame(bytes)?;
         if !crypto::equal(mac, &crypto::hmac(&server.mac, &[framed])) {
             return Err(FileError::Mac);
         }
-        let (file, rest) = postcard::take_from_bytes::<AccountFile>(&framed[HEAD_BYTES..])
+        let (mut file, rest) = postcard::take_from_bytes::<AccountFile>(&framed[HEAD_BYTES..])
             .map_err(|_| FileError::Malformed(HEAD_BYTES))?;
-        match rest.is_empty() && file.is_consistent() {
+        file.unpublished = version == VERSION_UNPUBLISHED;
+        match rest == file.tail() && file.is_consistent() {
             true => Ok(file),
             false => Err(FileError::Inconsistent),
         }
@@ -142,11 +152,12 @@ impl AccountFile {
 
     /// The file's octets, with the MAC.
     pub fn to_bytes(&self, server: &ServerKeys) -> Vec<u8> {
-        let body = postcard::to_allocvec(self).expect("an account file is plain data");
+        let mut body = postcard::to_allocvec(self).expect("an account file is plain data");
+        body.extend_from_slice(self.tail());
         let length = u32::try_from(body.len()).expect("keys and slots are bounded");
         let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len() + MAC_BYTES);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
+        bytes.extend_from_slice(&self.version().to_be_bytes());
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&body);
         let mac = crypto::hmac(&server.mac, &[&bytes]);
@@ -177,6 +188,17 @@ impl AccountFile {
     /// Whether the operator has seen the password or the recovery code that are in force.
     pub fn operator_knows(&self) -> bool {
         self.password_known || self.recovery_known
+    }
+
+    /// Whether the identity certificate is given to whoever asks. An owner may not want it.
+    pub fn is_published(&self) -> bool {
+        !self.unpublished
+    }
+
+    /// The file with the certificate given out, or given to nobody. Needs no credential: who could
+    /// change it can also take the listener away.
+    pub fn publishing(&self, published: bool) -> AccountFile {
+        AccountFile { unpublished: !published, ..self.changed() }
     }
 
     /// The identity certificate, public, binary.
@@ -242,6 +264,15 @@ impl AccountFile {
         &self.vault
     }
 
+    fn version(&self) -> u16 {
+        if self.unpublished { VERSION_UNPUBLISHED } else { VERSION }
+    }
+
+    /// What version 2 has behind the fields of version 1.
+    fn tail(&self) -> &'static [u8] {
+        if self.unpublished { &[1] } else { &[] }
+    }
+
     fn current_epoch(&self) -> &PublicEpoch {
         self.epochs
             .iter()
@@ -269,20 +300,23 @@ impl AccountFile {
     }
 }
 
-/// Splits a file into what the MAC covers and the MAC.
-fn frame(bytes: &[u8]) -> Result<(&[u8], &[u8]), FileError> {
+/// Splits a file into its version, what the MAC covers and the MAC.
+fn frame(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), FileError> {
     let head = bytes.first_chunk::<HEAD_BYTES>().ok_or(FileError::Malformed(bytes.len()))?;
     let (magic, rest) = head.split_at(MAGIC.len());
     if magic != MAGIC {
         return Err(FileError::Malformed(0));
     }
     let version = u16::from_be_bytes([rest[0], rest[1]]);
-    if version != VERSION {
+    if version != VERSION && version != VERSION_UNPUBLISHED {
         return Err(FileError::Version(version));
     }
     let body = u32::from_be_bytes([rest[2], rest[3], rest[4], rest[5]]) as usize;
     match bytes.len().checked_sub(HEAD_BYTES + MAC_BYTES) == Some(body) {
-        true => Ok(bytes.split_at(HEAD_BYTES + body)),
+        true => {
+            let (framed, mac) = bytes.split_at(HEAD_BYTES + body);
+            Ok((version, framed, mac))
+        }
         false => Err(FileError::Malformed(bytes.len())),
     }
 }

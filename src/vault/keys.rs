@@ -8,7 +8,7 @@ use crate::base::crypto::{self, Argon2Cost, Key};
 use crate::base::entropy::Entropy;
 use crate::base::ids::AccountNumber;
 use crate::base::secret::SecretBytes;
-use crate::pgp::{self, Fingerprint, OpenError, OpenKey, SealKey, SessionKey};
+use crate::pgp::{self, Fingerprint, IdentityKeys, OpenError, OpenKey, SealKey, SessionKey};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -57,6 +57,7 @@ struct Keys {
     previous_index_key: Option<Key>,
     seal_key: SealKey,
     epochs: Vec<EpochKey>,
+    identity: IdentityKeys,
     fast_key: Key,
     remembered: Mutex<Vec<Remembered>>,
     login_only_admitted: AtomicBool,
@@ -96,6 +97,7 @@ impl Unlocked {
             previous_index_key: vault.previous_index_key.as_ref().map(|boxed| boxed.0.clone()),
             seal_key: file.seal_key().map_err(|_| Tampered::StorageCert)?,
             epochs: epochs.collect(),
+            identity: IdentityKeys::from_secrets(&vault.identity_secrets()),
             fast_key: Key::random(entropy),
             remembered: Mutex::new(Vec::new()),
             login_only_admitted: AtomicBool::new(false),
@@ -140,6 +142,13 @@ impl Unlocked {
         let subkey = pgp::recipient(prefix)?;
         let epoch = self.0.epochs.iter().find(|epoch| epoch.subkey == subkey);
         epoch.ok_or(OpenError::OtherKey)?.open_key()?.session_key(prefix)
+    }
+
+    /// The encryption subkeys of the account's identity and of those before it, for the fold: they
+    /// open session keys of mail that was encrypted to one, and do nothing else. The keys that sign
+    /// and certify stay in the vault.
+    pub fn identity_keys(&self) -> &IdentityKeys {
+        &self.0.identity
     }
 
     /// Remembers a credential that was just verified, for [`Unlocked::knows`]. What is kept is its

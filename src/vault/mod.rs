@@ -6,9 +6,10 @@
 //! checked and opens nothing.
 //!
 //! [`login()`] tries a credential. What comes out of it when it opens:
-//! - [`Unlocked`], the witness that mail may be read: index key, epoch keys, cheap to clone, zeroed
-//!   when the last clone is dropped. The AMK is **not** in it: who orders the operator of a running
-//!   server about gets no slot made or changed without the owner's credential.
+//! - [`Unlocked`], the witness that mail may be read: index key, epoch keys, the
+//!   identity's encryption subkeys; cheap to clone, zeroed when the last clone is dropped. The AMK is
+//!   **not** in it: who orders the operator of a running server about gets no slot made or changed
+//!   without the owner's credential.
 //! - [`SlotAuthority`], which holds the AMK, and is consumed by the one change it allows.
 //!
 //! Both can only be made here, by a credential that opened its slot.
@@ -33,6 +34,7 @@
 mod authority;
 mod credential;
 mod file;
+mod identity;
 mod kdf_queue;
 mod keys;
 mod login;

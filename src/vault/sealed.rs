@@ -38,6 +38,18 @@ pub struct Vault {
     pub previous_index_key: Option<KeyBox>,
     pub slots: Vec<ListedSlot>,
     pub next_slot: u32,
+    /// Follows the fields above, where it says something.
+    #[serde(skip)]
+    pub tail: Tail,
+}
+
+/// What was added to the vault after its first form. An empty one is not written, and the zeros of
+/// the padding read as an empty one: vaults of both forms are read by programs that know this one,
+/// and a vault without a tail by those that do not.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Tail {
+    /// Identities that were replaced, for mail that was encrypted to them.
+    pub previous: Vec<Identity>,
 }
 
 /// The identity's secret half, and its public half by fingerprint and hash.
@@ -99,9 +111,14 @@ impl Epoch {
 impl Vault {
     /// Seals under the AMK.
     pub fn seal(&self, amk: &Key, entropy: &dyn Entropy) -> Vec<u8> {
-        let size = postcard::experimental::serialized_size(self).expect("a vault is plain data");
-        let mut plain = SecretBytes::zeroed(size.next_multiple_of(PADDED_BYTES));
-        postcard::to_slice(self, plain.expose_mut()).expect("the buffer has the size just counted");
+        let size = size(self);
+        let tail = if self.tail.previous.is_empty() { 0 } else { self::size(&self.tail) };
+        let mut plain = SecretBytes::zeroed((size + tail).next_multiple_of(PADDED_BYTES));
+        let (own, rest) = plain.expose_mut().split_at_mut(size);
+        postcard::to_slice(self, own).expect("the buffer has the size just counted");
+        if tail > 0 {
+            postcard::to_slice(&self.tail, rest).expect("the buffer has the size just counted");
+        }
         crypto::seal(amk, &binding(self.number), plain.expose(), entropy)
     }
 
@@ -109,8 +126,12 @@ impl Vault {
     pub fn open(file: &AccountFile, amk: &Key) -> Result<Vault, Tampered> {
         let plain = crypto::open(amk, &binding(file.number()), file.sealed_vault())
             .ok_or(Tampered::Vault)?;
-        let (vault, padding) =
+        let (mut vault, mut padding) =
             postcard::take_from_bytes::<Vault>(plain.expose()).map_err(|_| Tampered::Vault)?;
+        if padding.iter().any(|octet| *octet != 0) {
+            (vault.tail, padding) =
+                postcard::take_from_bytes::<Tail>(padding).map_err(|_| Tampered::Vault)?;
+        }
         if padding.iter().any(|octet| *octet != 0) || padding.len() >= PADDED_BYTES {
             return Err(Tampered::Vault);
         }
@@ -151,11 +172,15 @@ impl Vault {
     }
 }
 
+fn size(value: &impl Serialize) -> usize {
+    postcard::experimental::serialized_size(value).expect("a vault is plain data")
+}
+
 fn binding(account: AccountNumber) -> Vec<u8> {
     [b"postseal vault 1".as_slice(), &account.0.to_be_bytes()].concat()
 }
 
-fn cert_digest(cert: &[u8]) -> [u8; 32] {
+pub(super) fn cert_digest(cert: &[u8]) -> [u8; 32] {
     crypto::sha256(&[b"postseal certificate 1", cert])
 }
 

@@ -1,6 +1,8 @@
 //! The vault as its callers see it, and as one sees it who writes to the disk, with the server's
 //! journal key and without.
 
+mod identity;
+
 use super::file::PublicEpoch;
 use super::sealed::Vault;
 use super::slot::{Fit, Kdf, Slot};

@@ -59,6 +59,8 @@ trace     unix  -  -  n  -      0  bounce
 flush     unix  n  -  n  1000?  0  flush
 proxymap  unix  -  -  n  -      -  proxymap
 showq     unix  n  -  n  -      -  showq
+smtp      unix  -  -  n  -      -  smtp
+relay     unix  -  -  n  -      -  smtp
 error     unix  -  -  n  -      -  error
 retry     unix  -  -  n  -      -  error
 discard   unix  -  -  n  -      -  discard
@@ -77,8 +79,10 @@ IDS = {"root": 0, "postfix": USER, "postdrop": GROUP}
 
 
 class Postfix:
-    def __init__(self):
+    def __init__(self, settings=""):
+        """`settings`: lines of main.cf besides."""
         need_root()
+        self.settings = settings
         if not os.path.exists(os.path.join(UNPACKED, "usr/lib/postfix/sbin/master")):
             raise Skip("Postfix is not unpacked (tests/bench/run does it)")
         parent = os.path.join(ours.ROOT, "target", "tmp")
@@ -113,7 +117,7 @@ class Postfix:
             os.mkdir(path)
             os.chown(path, IDS[owner], IDS[group])
             os.chmod(path, mode)
-        self.write("etc/main.cf", MAIN.format(base=self.base, domain=DOMAIN))
+        self.write("etc/main.cf", MAIN.format(base=self.base, domain=DOMAIN) + self.settings)
         self.write("etc/master.cf", MASTER.format(port=f"127.0.0.1:{self.port}"))
         shutil.copy(os.path.join(UNPACKED, "etc/postfix/postfix-files"),
                     os.path.join(self.base, "etc"))

@@ -210,6 +210,33 @@ class Server:
     def config_path(self):
         return os.path.join(self.directory, self.info.get("config", "postseal.toml"))
 
+    def configure(self, **sections):
+        """Sets options in the configuration: configure(seal={"policy": '"require"'}) in TOML."""
+        with open(self.config_path(), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        for section, options in sections.items():
+            for key, value in options.items():
+                lines = with_option(lines, section, key, value)
+        with open(self.config_path(), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+def with_option(lines, section, key, value):
+    """The lines of a TOML file with one option set, its section made if need be."""
+    out, inside, done = [], False, False
+    for line in lines:
+        if line.startswith("["):
+            if inside and not done:
+                out.append(f"{key} = {value}")
+                done = True
+            inside = line.strip() == f"[{section}]"
+        if inside and line.split("=")[0].strip() == key:
+            line, done = f"{key} = {value}", True
+        out.append(line)
+    if not done:
+        out += [f"{key} = {value}"] if inside else [f"[{section}]", f"{key} = {value}"]
+    return out
+
 
 def send_raw(smtp, sender, to, data):
     """MAIL, RCPT, DATA with octets untouched but for dot stuffing."""
@@ -264,7 +291,7 @@ def without_trace(octets):
     """A stored message without what the server put in front (Return-Path, Received, …)."""
     lines = octets.split(b"\r\n")
     at = 0
-    own = (b"return-path:", b"received:", b"delivered-to:")
+    own = (b"authentication-results:", b"return-path:", b"received:", b"delivered-to:")
     while at < len(lines) and lines[at].lower().startswith(own):
         at += 1
         while at < len(lines) and lines[at][:1] in (b" ", b"\t"):

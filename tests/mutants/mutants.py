@@ -135,7 +135,8 @@ MUTANTS = [
          "    fingerprint: Fingerprint,\n"
          "    key: Arc<",
          "    fingerprint: Fingerprint,\n"
-         "    others: Arc<Vec<openpgp::packet::Key<PublicParts, SubordinateRole>>>,\n"
+         "    others: Arc<Vec<openpgp::packet::Key<openpgp::packet::key::PublicParts, "
+         "openpgp::packet::key::SubordinateRole>>>,\n"
          "    key: Arc<"),
         ("src/pgp/seal.rs",
          "        let wanted = packets.into_children()",
@@ -152,7 +153,8 @@ MUTANTS = [
          "        Ok(SealKey { fingerprint: *subkey, key:",
          "        Ok(SealKey { fingerprint: *subkey, others, key:"),
         ("src/pgp/seal.rs",
-         "        let message = encrypt(pkesk, &library_key, literal, entropy)",
+         "        let message = encrypt(pkesk, &session_key.to_library(), literal, entropy)",
+         "        let library_key = session_key.to_library();\n"
          "        let mut pkesk = pkesk;\n"
          "        for other in self.others.iter() {\n"
          "            let second = PKESK6::for_recipient(&library_key, other)\n"

@@ -6,14 +6,15 @@
 //! OpenPGP.
 //!
 //! What is checked after every step and every restart: names, subscriptions, UIDs, flags, keywords
-//! and octets are those that were acknowledged; no UID ever stands for another message; UIDVALIDITY
-//! changes only when the directory was copied; mod-sequences never fall; nothing is reported as
-//! damage.
+//! and octets are those that were acknowledged, or the opened view of what came encrypted; no UID
+//! ever stands for another message; UIDVALIDITY changes only when the directory was copied;
+//! mod-sequences never fall; nothing is reported as damage.
 //!
 //! `SEED=n cargo test --test sim` replays one seed; `SEEDS=n` runs as many.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed simulation")]
 
+mod letters;
 mod oracle;
 mod world;
 

@@ -1,5 +1,6 @@
 //! The simulated world: a disk, a journal, an account, and what happens to them.
 
+use crate::letters;
 use crate::oracle::{Change, Oracle};
 use postseal::account::{
     Command, FlagMode, FlagNames, Flags, Loaded, Machine, MailboxView, Opener, Outcome, Planned,
@@ -12,7 +13,7 @@ use postseal::base::entropy::SeededEntropy;
 use postseal::base::ids::AccountNumber;
 use postseal::journal::{Address, AppendError, Budget, Entry, Journal, Options};
 use postseal::mail::analyse;
-use postseal::store::{ArrivalRecord, Destination, Role, SealedArrival, seal};
+use postseal::store::{ArrivalRecord, Destination, Role, SealedArrival, Sender, seal};
 use postseal::vault::{
     self, AccountFile, Credential, IndexRekey, Login, Opened, Party, Password, Purpose, ServerKeys,
 };
@@ -63,6 +64,7 @@ pub fn run(seed: u64, steps: usize) {
 /// A message that was handed to the journal and has no UID yet.
 #[derive(Clone, Debug)]
 struct Arrival {
+    /// What is to be shown of it.
     text: String,
     acknowledged: bool,
     /// It may come out only after a restart.
@@ -81,6 +83,8 @@ struct World {
     oracle: Oracle,
     /// What the account may be instead after a restart: an append failed, and may have happened.
     instead: Option<Oracle>,
+    /// How many arrivals the failed append would have folded.
+    instead_folds: usize,
     tray: VecDeque<Arrival>,
     /// Which message each UID stood for.
     uids: BTreeMap<(u32, u32), String>,
@@ -105,6 +109,7 @@ impl World {
             index_rekey: None,
             oracle: Oracle::new(),
             instead: None,
+            instead_folds: 0,
             tray: VecDeque::new(),
             uids: BTreeMap::new(),
             validities: BTreeMap::new(),
@@ -151,7 +156,8 @@ impl World {
             82..85 => self.restart(),
             85..88 => self.power_cut(),
             88..93 => self.change_under_faults(),
-            93..95 => self.keep_up_under_faults(),
+            93..94 => self.keep_up_under_faults(),
+            94..95 => self.fold_under_faults(),
             95..97 => self.deliver_under_faults(),
             97..98 => self.copy_directory(),
             98..99 => self.clock.advance(Duration::from_secs(2 * 24 * 60 * 60)),
@@ -248,6 +254,7 @@ impl World {
         {
             assert_eq!(self.differs(&instead), None, "neither before nor after the failed append");
             self.oracle = instead;
+            self.tray.drain(..self.instead_folds);
         }
     }
 
@@ -292,12 +299,13 @@ impl World {
         self.check_octets();
     }
 
-    fn sealed(&mut self, role: Role, text: &str) -> SealedArrival {
+    fn sealed(&mut self, role: Role, message: &[u8], from_is_proved: bool) -> SealedArrival {
         let key = self.file.seal_key().unwrap();
         let server = self.journal().reader().identity().server;
         let to = Destination { server, account: ACCOUNT, key: &key };
-        let (message, now) = (text.as_bytes(), self.clock.now());
+        let now = self.clock.now();
         let record = ArrivalRecord::new(role, None, now, message, analyse(message)).unwrap();
+        let record = record.with_sender(Sender { from_is_proved, certificate: None });
         seal(&to, message, &record, &*self.entropy).unwrap()
     }
 
@@ -307,16 +315,32 @@ impl World {
         format!("Subject: {}\r\n\r\n{}\r\n", self.sent, "x".repeat(length))
     }
 
-    fn deliver(&mut self) {
+    /// A message on its way in, and what is to be shown of it: one of three came encrypted, and
+    /// half of these are from a sender who is proved.
+    fn mail(&mut self) -> (Entry, String) {
         let text = self.text();
-        let entry = self.sealed(Role::Inbox, &text).into_entry();
+        let proved = self.below(2) == 0;
+        if self.below(3) > 0 {
+            let entry = self.sealed(Role::Inbox, text.as_bytes(), proved).into_entry();
+            return (entry, text);
+        }
+        let cert = self.file.identity_cert().to_vec();
+        let letter = letters::write(&cert, self.sent, &text, self.clock.now());
+        let entry = self.sealed(Role::Inbox, &letter.wire, proved).into_entry();
+        match proved {
+            true => (entry, letter.shown),
+            false => (entry, String::from_utf8(letter.wire).unwrap()),
+        }
+    }
+
+    fn deliver(&mut self) {
+        let (entry, text) = self.mail();
         self.submit(vec![entry]).unwrap();
         self.tray.push_back(Arrival { text, acknowledged: true, hidden: false });
     }
 
     fn deliver_under_faults(&mut self) {
-        let text = self.text();
-        let entry = self.sealed(Role::Inbox, &text).into_entry();
+        let (entry, text) = self.mail();
         self.inject();
         let acknowledged = self.submit(vec![entry]).is_ok();
         self.disk.heal();
@@ -341,6 +365,37 @@ impl World {
         self.oracle = self.oracle.after(&Change::Fold { texts }).expect("a fold is never refused");
         self.instead = None;
         true
+    }
+
+    /// A fold while the disk fails: all that was opened has its UID, or none has.
+    fn fold_under_faults(&mut self) {
+        self.unlock();
+        if self.tray.iter().any(|arrival| !arrival.acknowledged || arrival.hidden) {
+            return;
+        }
+        let now = self.clock.now();
+        let machine = self.machine.as_mut().expect("unlocked");
+        let Some(work) = machine.fold_work(4).unwrap() else { return };
+        let opened = work.run();
+        let texts: Vec<String> =
+            self.tray.iter().take(opened.len()).map(|arrival| arrival.text.clone()).collect();
+        let planned = machine.plan_fold(opened, now);
+        let after = self.oracle.after(&Change::Fold { texts: texts.clone() }).expect("it folds");
+        self.inject();
+        let result = self.carry_out(planned);
+        self.disk.heal();
+        match result {
+            Ok(_) => {
+                self.oracle = after;
+                self.instead = None;
+                self.tray.drain(..texts.len());
+            }
+            Err(_) => (self.instead, self.instead_folds) = (Some(after), texts.len()),
+        }
+        self.check();
+        if self.below(2) == 0 {
+            self.power_cut();
+        }
     }
 
     /// The octets of messages in INBOX from this UID on.
@@ -427,7 +482,7 @@ impl World {
                 self.oracle = after;
                 self.instead = None;
             }
-            Err(_) => self.instead = Some(after),
+            Err(_) => (self.instead, self.instead_folds) = (Some(after), 0),
         }
         self.check();
         if self.below(2) == 0 {
@@ -522,7 +577,7 @@ impl World {
             }
             Change::Append { to, text, system } => Command::Append {
                 to,
-                message: Box::new(self.sealed(Role::Filed, &text)),
+                message: Box::new(self.sealed(Role::Filed, text.as_bytes(), true)),
                 flags: FlagNames { system, keywords: Vec::new() },
                 received: self.clock.now(),
             },

@@ -61,6 +61,7 @@ const CRATES: &[(&str, Who)] = &[
     ("mail_builder", Who::Rooms(&["mail", "pgp"])),
     ("mail_parser", Who::Rooms(&["mail"])),
     ("memchr", Who::Rooms(&["mail", "smtp"])),
+    ("miniz_oxide", Who::Rooms(&["pgp"])),
     ("openssl_sys", Who::Nobody),
     ("postcard", Who::Anyone),
     ("precis_profiles", Who::Rooms(&["vault"])),

@@ -136,3 +136,49 @@ fn only_ephemeral_aead_suites_are_offered() {
         assert!(ephemeral && aead, "{name}");
     }
 }
+
+#[tokio::test]
+async fn files_that_change_are_read_again_once_and_no_sooner() {
+    let mut site = Site::new("changed");
+    let tls = site.tls();
+    let look = |site: &Site| tls.reload_if_changed(&site.certificate(), &site.key());
+    assert!(!look(&site).unwrap());
+    let old = site.client(&[&rustls::version::TLS13]);
+    site.renew();
+    assert!(look(&site).unwrap());
+    assert!(!look(&site).unwrap());
+    assert!(shake(&tls, old).await.1.is_err());
+    assert!(shake(&tls, site.client(&[&rustls::version::TLS13])).await.1.is_ok());
+    // A key that does not fit yet is reported once, and the pair is taken when it does.
+    let other = Site::new("changed-other");
+    let (own, foreign) = (site.dir.join("own"), other.key());
+    std::fs::rename(site.key(), &own).unwrap();
+    std::fs::copy(foreign, site.key()).unwrap();
+    assert!(matches!(look(&site), Err(TlsError::Mismatch(..))));
+    assert!(!look(&site).unwrap());
+    assert!(shake(&tls, site.client(&[&rustls::version::TLS13])).await.1.is_ok());
+    std::fs::rename(&own, site.key()).unwrap();
+    assert!(look(&site).unwrap());
+}
+
+#[tokio::test]
+async fn https_is_led_into_no_other_protocol() {
+    let site = Site::new("alpn");
+    let web = Tls::load_for_web(&site.certificate(), &site.key()).unwrap();
+    let offering = |protocols: &[&[u8]]| {
+        let mut client = ClientConfig::clone(&site.client(&[&rustls::version::TLS13]));
+        client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Arc::new(client)
+    };
+    assert!(shake(&web, offering(&[])).await.0.is_ok());
+    assert!(shake(&web, offering(&[b"h2", b"http/1.1"])).await.0.is_ok());
+    assert!(shake(&web, offering(&[b"imap"])).await.0.is_err());
+}
+
+#[test]
+fn names_that_a_certificate_lacks_are_named() {
+    let site = Site::new("names");
+    let names = ["localhost".to_owned(), "openpgpkey.example.org".to_owned()];
+    assert_eq!(names_missing(&site.certificate(), &names).unwrap(), names[1..]);
+    assert!(names_missing(&site.key(), &names).is_err());
+}

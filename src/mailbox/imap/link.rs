@@ -1,10 +1,12 @@
 //! One connection: octets in through the receiver, answers out through one buffer.
 
 use crate::imap::{Budget, Code, Event, Out, Receiver};
+use crate::mailbox::Version;
 use crate::seams::BoxStream;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 /// Octets read at once while commands come: sessions that wait hold this buffer.
 const READ_BYTES: usize = 2 * 1024;
@@ -12,6 +14,10 @@ const READ_BYTES: usize = 2 * 1024;
 const READ_MESSAGE_BYTES: usize = 32 * 1024;
 /// Octets of answers that are gathered before they are written.
 pub(super) const GATHER_BYTES: usize = 64 * 1024;
+
+/// How long a client may leave answers unread once its account is locked: they hold mail in the
+/// open, and with them the session holds the keys of what it shows.
+const LOCKED_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub(super) struct Link {
     pub(super) sent_bytes: u64,
     chunk: Vec<u8>,
     write_timeout: Duration,
+    /// Tells when the account is locked, once there is one.
+    changes: Option<watch::Receiver<Version>>,
 }
 
 impl Link {
@@ -52,7 +60,13 @@ impl Link {
             sent_bytes: 0,
             chunk: vec![0; READ_BYTES],
             write_timeout,
+            changes: None,
         }
+    }
+
+    /// From now on a lock of the account ends a write that does not get on.
+    pub(super) fn watch(&mut self, changes: Option<watch::Receiver<Version>>) {
+        self.changes = changes;
     }
 
     /// The machine that reads commands.
@@ -93,13 +107,16 @@ impl Link {
             stream.write_all(&octets).await?;
             stream.flush().await
         };
-        match timeout(self.write_timeout, write).await {
-            Ok(Ok(())) => {
-                self.sent_bytes += octets.len() as u64;
-                Ok(())
-            }
-            _ => Err(End::Closed),
+        let written = tokio::select! {
+            biased;
+            written = timeout(self.write_timeout, write) => matches!(written, Ok(Ok(()))),
+            () = locked_for(&mut self.changes, LOCKED_PATIENCE) => false,
+        };
+        if !written {
+            return Err(End::Closed);
         }
+        self.sent_bytes += octets.len() as u64;
+        Ok(())
     }
 
     /// Writes what waits if it has become much.
@@ -133,4 +150,19 @@ impl Link {
             let _ = timeout(self.write_timeout, stream.shutdown()).await;
         }
     }
+}
+
+/// Ends when the account is locked; never, where there is none.
+pub(super) async fn locked(changes: &mut Option<watch::Receiver<Version>>) {
+    match changes {
+        None => std::future::pending().await,
+        // A sender that is gone means that the account's task has ended.
+        Some(changes) => drop(changes.wait_for(|version| version.locked).await),
+    }
+}
+
+/// Ends when the account has been locked for `patience`.
+async fn locked_for(changes: &mut Option<watch::Receiver<Version>>, patience: Duration) {
+    locked(changes).await;
+    sleep(patience).await;
 }

@@ -2,7 +2,7 @@
 //! file of their command.
 
 use super::events::ImapEvent;
-use super::link::{End, LOCKED, Link, SILENCE};
+use super::link::{End, LOCKED, Link, SILENCE, locked};
 use super::selected::Selected;
 use super::{Connection, Options, Security, World};
 use crate::imap::limits::{BAD_MAX, PREAUTH_BAD_MAX};
@@ -327,6 +327,7 @@ impl Session {
         self.state.state = State::Authenticated;
         self.state.unlocked = account.is_some();
         self.changes = account.as_ref().map(AccountHandle::changes);
+        self.link.watch(self.changes.clone());
         self.account = account;
         self.link.receiver().set_budget(Budget::AFTER_LOGIN);
         self.bad = 0;
@@ -360,15 +361,6 @@ fn store_request(
     flags: Vec<imap::Flag>,
 ) -> super::store::Request {
     super::store::Request { mode, silent, flags }
-}
-
-/// Ends when the account is locked; never, where there is none.
-async fn locked(changes: &mut Option<watch::Receiver<Version>>) {
-    match changes {
-        None => std::future::pending().await,
-        // A sender that is gone means that the account's task has ended.
-        Some(changes) => drop(changes.wait_for(|version| version.locked).await),
-    }
 }
 
 /// Ends when the server is about to stop.

@@ -642,6 +642,22 @@ async fn locking_ends_sessions_with_bye_between_responses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_reads_does_not_outlive_the_lock() {
+    let stage = Stage::new().await;
+    let mut stuck = stage.session().await;
+    let body = vec![b'x'; 8 * PIPE_BYTES];
+    stuck.append("INBOX", "", &body).await;
+    stuck.ok("SELECT INBOX").await;
+    stuck.send(b"t FETCH * BODY.PEEK[]\r\n").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    stage.house.mailboxes.lock(BOB).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut rest = Vec::new();
+    stuck.stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() <= PIPE_BYTES, "{} octets after the lock", rest.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_and_the_end_of_the_server_end_a_session() {
     let stage = Stage::new().await;
     let mut client = stage.session().await;

@@ -14,7 +14,8 @@ use crate::journal::{self, Address, AppendError, Entry, Journal, LargeBody, Read
 use crate::mail;
 use crate::mailbox::{AccountHandle, Login, MailboxEvent, Mailboxes, Options, Parts};
 use crate::seams::{
-    AuthRequest, Deliver, DeliverError, Delivery, LocalRecipient, RecipientVerdict, Role, Service,
+    AuthRequest, Deliver, DeliverError, Delivery, LocalRecipient, RecipientVerdict, Role,
+    SenderProof, Service,
 };
 use crate::store;
 use crate::vault::ServerKeys;
@@ -221,6 +222,16 @@ impl House {
 
     /// Delivers a message to these addresses.
     pub async fn deliver_octets(&self, to: &[&str], message: Vec<u8>) -> Result<(), DeliverError> {
+        self.deliver_from(SenderProof::default(), to, message).await
+    }
+
+    /// Delivers a message of whose sender this is known.
+    pub async fn deliver_from(
+        &self,
+        sender: SenderProof,
+        to: &[&str],
+        message: Vec<u8>,
+    ) -> Result<(), DeliverError> {
         let mut recipients = Vec::new();
         for address in to {
             let address: mail::Address = address.parse().unwrap();
@@ -232,7 +243,7 @@ impl House {
             }
         }
         let received = self.clock.now();
-        let (role, sender) = (Role::Inbox, Default::default());
+        let role = Role::Inbox;
         let delivery = Delivery { from: None, recipients, message, received, role, sender };
         self.mailboxes.deliver(delivery).await
     }

@@ -2,10 +2,13 @@
 
 use super::*;
 use crate::base::clock::Clock;
+use crate::base::fetch::{Fetch, FetchRequest, Fetched};
 use crate::base::secret::SecretBytes;
 use crate::config::{Config, parse};
 use crate::host::clock::SystemClock;
+use crate::host::fetch::HttpsFetch;
 use crate::host::{control, files, test_ca};
+use crate::server::protocol::{Octets, Text};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +28,9 @@ impl Site {
     }
 
     fn renew_certificate(&self) {
-        let made = test_ca::make(&["localhost"], SystemClock::new().now()).unwrap();
+        let made =
+            test_ca::make(&["localhost", "openpgpkey.example.test"], SystemClock::new().now())
+                .unwrap();
         let _ = std::fs::remove_dir_all(self.0.join("tls"));
         files::create_private(&self.0.join("tls/ca.pem"), made.authority.as_bytes()).unwrap();
         files::create_private(&self.0.join("tls/cert.pem"), made.certificate.as_bytes()).unwrap();
@@ -44,7 +49,7 @@ impl Site {
              queue = \"keys/queue.key\"\n\
              [mail]\ndomains = [\"example.test\"]\n\
              [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = []\nsubmissions = []\n\
-             imap = [\"127.0.0.1:0\"]\nimaps = []\n\
+             imap = [\"127.0.0.1:0\"]\nimaps = []\nhttps = [\"127.0.0.1:0\"]\n\
              [tls]\ncertificate = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n\
              [log]\ndestination = \"log\"\n{more}"
         );
@@ -62,11 +67,12 @@ impl Site {
         let _ = server.mailboxes().add("alice@example.test", password).await;
         let addresses = server.listeners.iter().map(|l| (l.kind(), l.address().unwrap())).collect();
         let (tell, told) = mpsc::channel(4);
-        Running { addresses, tell, task: tokio::spawn(server.serve(told)) }
+        let shared = Arc::clone(&server.shared);
+        Running { addresses, shared, tell, task: tokio::spawn(server.serve(told)) }
     }
 
-    async fn ask(&self, request: &'static str) -> serde_json::Value {
-        let path = self.0.join("control");
+    async fn ask(&self, request: &str) -> serde_json::Value {
+        let (path, request) = (self.0.join("control"), request.to_owned());
         let line = tokio::task::spawn_blocking(move || control::ask(&path, request.as_bytes()));
         serde_json::from_slice(&line.await.unwrap().unwrap()).unwrap()
     }
@@ -85,6 +91,7 @@ impl Drop for Site {
 
 struct Running {
     addresses: Vec<(Kind, SocketAddr)>,
+    shared: Arc<Shared>,
     tell: mpsc::Sender<Told>,
     task: JoinHandle<io::Result<()>>,
 }
@@ -221,4 +228,75 @@ async fn a_reload_takes_what_it_can_and_names_what_must_wait() {
     let log = site.log();
     assert!(log.contains("\"section\":\"accounts\",\"key\":\"waiting\""), "{log}");
     assert!(log.contains("server.not-reloaded"));
+}
+
+/// What is found where programs look for alice's key.
+async fn look_up(site: &Site, address: SocketAddr) -> Fetched {
+    let fetch = HttpsFetch::new(Some(&site.0.join("tls/ca.pem"))).unwrap();
+    let path = "/.well-known/openpgpkey/example.test/hu/kei1q4tipxxu1yj79k9kfukdhfy631xe?l=alice";
+    let request = FetchRequest {
+        host: "openpgpkey.example.test".into(),
+        address: address.ip(),
+        port: address.port(),
+        path: path.into(),
+        body_bytes_max: 64 * 1024,
+        time_max: Duration::from_secs(20),
+    };
+    fetch.get(request).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_found_over_https_until_its_owner_wants_it_no_longer() {
+    let site = Site::new("wkd");
+    let running = site.start().await;
+    let address = running.address(Kind::Https);
+    let key = site.ask("{\"verb\":\"key-show\",\"address\":\"alice\"}").await["key"].clone();
+    let found = look_up(&site, address).await;
+    assert_eq!(found.status, 200);
+    let facts = crate::pgp::facts(&found.body, SystemClock::new().now()).unwrap();
+    assert_eq!(facts.fingerprint.to_string(), key["fingerprint"], "{key}");
+    assert_eq!(key["user_ids"][0], "alice@example.test");
+    assert_eq!(key["wkd_hash"], "kei1q4tipxxu1yj79k9kfukdhfy631xe");
+    let publish = |on| format!("{{\"verb\":\"key-publish\",\"address\":\"alice\",\"on\":{on}}}");
+    assert_eq!(site.ask(&publish(false)).await["answer"], "done");
+    assert_eq!(look_up(&site, address).await.status, 404);
+    assert_eq!(site.ask(&publish(true)).await["answer"], "done");
+    assert_eq!(look_up(&site, address).await.status, 200);
+    // The renewed certificate is served without anybody telling.
+    site.renew_certificate();
+    reload::renewed_certificates(&running.shared);
+    assert_eq!(look_up(&site, address).await.status, 200);
+    let status = site.ask("{\"verb\":\"status\"}").await;
+    assert_eq!(status["sessions"][5][0], "https", "{status}");
+    running.stop().await;
+    assert_eq!(site.log().matches("server.certificate-renewed").count(), 2);
+    assert!(!site.log().contains("alice"), "whose key was asked for is in no log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secret_keys_go_out_and_come_in_with_a_credential_alone() {
+    let site = Site::new("keys");
+    let running = site.start().await;
+    let export = |credential| {
+        format!(
+            "{{\"verb\":\"key-export\",\"address\":\"alice\",\"credential\":\"{credential}\",\
+             \"storage\":false}}"
+        )
+    };
+    let refused = site.ask(&export("not the right words at all")).await;
+    assert_eq!(refused["answer"], "failed", "{refused}");
+    let shown = site.ask(&export("correct horse battery staple")).await;
+    let armoured = shown["secret"].as_str().unwrap();
+    assert!(armoured.starts_with("-----BEGIN PGP PRIVATE KEY BLOCK-----"));
+    let key = Octets(SecretBytes::new(armoured.as_bytes().to_vec()));
+    let import = Request::KeyImport {
+        address: "alice".into(),
+        credential: Text(SecretBytes::new(b"correct horse battery staple".to_vec())),
+        key,
+        passphrase: None,
+    };
+    let done = site.ask(&serde_json::to_string(&import).unwrap()).await;
+    assert_eq!(done["answer"], "done", "{done}");
+    running.stop().await;
+    assert!(!site.log().contains("PRIVATE"));
 }

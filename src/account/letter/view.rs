@@ -1,0 +1,244 @@
+//! What an opened message is shown as.
+//!
+//! ```text
+//! Postseal-Opened: sealed to you; ...         what was found, in one line
+//! Return-Path, Received, ...                  as they stood on the outside
+//! From, To, Subject, ...                      protected ones, or what there is outside
+//! MIME-Version, Content-...                   of what was encrypted
+//!
+//! the body that was encrypted, octet for octet
+//! ```
+//!
+//! The first line is ours: mail that is not opened begins with another field of ours, so that one
+//! that a stranger wrote is never the first.
+//!
+//! Where the sender protected the header (`hp=`, or `protected-headers=` of the time before), its
+//! fields are the ones that are shown; outer ones add nothing but what a message cannot do without.
+//! Where he did not, some outer ones are shown. None of these can send an answer elsewhere than to
+//! From: there is no Reply-To among them, and where the outside was not proved no Cc and To either.
+//!
+//! Fields of the sender's that would speak for this server, or for one on the way, are left out.
+//!
+//! # Known gaps
+//! A legacy display element in HTML with elements within, or in an encoded or signed part, is left
+//! where it is; the first line says so.
+//!
+//! # Standards
+//! RFC 9788 §4.5 (what is rendered), §4.5.3 (legacy display elements), §4.10.
+
+use crate::base::secret::SecretBytes;
+use crate::mail::header::{self, Field, fields};
+use crate::mail::{Content, Encoding, Part};
+use crate::pgp::mime::{InnerSignature, OpenedMime};
+use std::ops::Range;
+
+/// The field that says what was found.
+const VERDICT: &str = "Postseal-Opened";
+/// All fields of ours begin so.
+const OURS: &[u8] = b"postseal-";
+/// What servers on the way wrote, and ours.
+const TRACE: &[&str] = &["Return-Path", "Received", "Authentication-Results"];
+/// What a sender cannot say inside: it would speak for a server, or of the outside.
+const NOT_FROM_INSIDE: &[&str] = &[
+    "Return-Path",
+    "Received",
+    "Received-SPF",
+    "Authentication-Results",
+    "ARC-Authentication-Results",
+    "ARC-Message-Signature",
+    "ARC-Seal",
+    "DKIM-Signature",
+    "Delivered-To",
+    "HP-Outer",
+    "MIME-Version",
+];
+/// What a message cannot do without (RFC 5322 §3.6), and what identifies it.
+const NEEDED: &[&str] = &["From", "Date", "Message-ID"];
+/// Outer fields that are shown where the sender protected none.
+const UNPROTECTED: &[&str] =
+    &["From", "Date", "Message-ID", "Subject", "In-Reply-To", "References", "Keywords", "Comments"];
+/// The same, where an answer to them goes to people whom a proof covers.
+const UNPROTECTED_RECIPIENTS: &[&str] = &["To", "Cc"];
+
+/// RFC 9788 §2.1.2.2: how the element begins, as its examples and known writers have it.
+const LEGACY_DIV: &[u8] = b"<div class=\"header-protection-legacy-display\">";
+
+/// The cryptographic payload of an opened message (RFC 9787 §4.1.2).
+pub(super) struct Payload<'a> {
+    entity: &'a [u8],
+    parts: &'a [Part],
+    /// The part whose header is the message's: the root, or what a signature is over.
+    root: usize,
+}
+
+impl<'a> Payload<'a> {
+    pub(super) fn of(opened: &'a OpenedMime) -> Payload<'a> {
+        let parts = &opened.analysis.structure.parts[..];
+        let signed = (&*parts[0].media_type, &*parts[0].subtype) == ("multipart", "signed");
+        let root = usize::from(signed && parts[0].content == Content::Multipart);
+        Payload { entity: opened.entity.expose(), parts, root }
+    }
+
+    /// The header blocks that could be taken for the message's, outermost first.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (entity, parts) = (self.entity, self.parts);
+        (0..=self.root).map(move |part| &entity[parts[part].header.range()])
+    }
+
+    fn header(&self) -> &'a [u8] {
+        &self.entity[self.parts[self.root].header.range()]
+    }
+
+    /// Whether the sender says that the payload's header is the message's.
+    fn is_protected(&self) -> bool {
+        let root = &self.parts[self.root];
+        let says = |name, values: &[&str]| {
+            let value = param(root, name);
+            values.iter().any(|known| value.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        says("hp", &["cipher", "clear"]) || says("protected-headers", &["v1"])
+    }
+}
+
+/// Writes the view.
+pub(super) fn write(
+    outer: &[u8],
+    payload: &Payload<'_>,
+    from_is_proved: bool,
+    signature: InnerSignature,
+) -> SecretBytes {
+    let (cuts, left) = legacy_display(payload);
+    let protected = payload.is_protected();
+    let verdict = verdict(from_is_proved, signature, protected, left);
+    let mut out = Vec::with_capacity(outer.len() + payload.entity.len() + 256);
+    header::write(&mut out, VERDICT, verdict.as_bytes()).expect("the verdict is plain text");
+    fields(outer).filter(|field| is_one(field, TRACE)).for_each(|field| push(&mut out, field));
+    match protected {
+        true => protected_fields(&mut out, outer, payload.header()),
+        false => {
+            let recipients = if from_is_proved { UNPROTECTED_RECIPIENTS } else { &[] };
+            let shown = |f: &Field| is_one(f, UNPROTECTED) || is_one(f, recipients);
+            fields(outer).filter(shown).for_each(|field| push(&mut out, field));
+        }
+    }
+    out.extend_from_slice(b"MIME-Version: 1.0\r\n");
+    let root = &payload.entity[payload.parts[0].header.range()];
+    fields(root).filter(is_structural).for_each(|field| push(&mut out, field));
+    out.extend_from_slice(b"\r\n");
+    let mut from = payload.parts[0].body.start as usize;
+    for cut in cuts {
+        out.extend_from_slice(&payload.entity[from..cut.start]);
+        from = cut.end;
+    }
+    out.extend_from_slice(&payload.entity[from..]);
+    SecretBytes::new(out)
+}
+
+fn protected_fields(out: &mut Vec<u8>, outer: &[u8], inner: &[u8]) {
+    let shown = |field: &Field| {
+        let ours =
+            field.name.len() >= OURS.len() && field.name[..OURS.len()].eq_ignore_ascii_case(OURS);
+        !(ours || is_structural(field) || is_one(field, NOT_FROM_INSIDE))
+    };
+    fields(inner).filter(shown).for_each(|field| push(out, field));
+    for name in NEEDED {
+        if !fields(inner).any(|field| field.is(name)) {
+            let outside = fields(outer).find(|field| field.is(name));
+            outside.into_iter().for_each(|field| push(out, field));
+        }
+    }
+}
+
+fn verdict(
+    from_is_proved: bool,
+    signature: InnerSignature,
+    protected: bool,
+    legacy_left: bool,
+) -> String {
+    let proof = match from_is_proved {
+        true => "sender proved on arrival",
+        false => "sender proved by his signature",
+    };
+    let signature = match signature {
+        InnerSignature::Absent => "not signed",
+        InnerSignature::Good => "signature good",
+        InnerSignature::Bad => "signature bad",
+        InnerSignature::Unknown => "signature not checked",
+    };
+    let header = if protected { "header protected" } else { "header not protected" };
+    let legacy = if legacy_left { "; copies of header fields left in the text" } else { "" };
+    format!("sealed to you; {proof}; {signature}; {header}{legacy}")
+}
+
+fn is_one(field: &Field<'_>, names: &[&str]) -> bool {
+    names.iter().any(|name| field.is(name))
+}
+
+/// RFC 9788 §1.9: Content-* and MIME-Version; ours is written apart.
+fn is_structural(field: &Field<'_>) -> bool {
+    field.name.len() > 8 && field.name[..8].eq_ignore_ascii_case(b"content-")
+}
+
+/// Appends a field as it stands, its line ends as mail has them.
+fn push(out: &mut Vec<u8>, field: Field<'_>) {
+    for line in field.raw.split_inclusive(|octet| *octet == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn param<'a>(part: &'a Part, name: &str) -> &'a [u8] {
+    part.params.iter().find(|param| param.name == name).map_or(b"", |param| &param.value)
+}
+
+/// Where legacy display elements lie, ascending, and whether one had to be left.
+fn legacy_display(payload: &Payload<'_>) -> (Vec<Range<usize>>, bool) {
+    let (mut cuts, mut left) = (Vec::new(), false);
+    for part in payload.parts {
+        if part.content != Content::Leaf || param(part, "hp-legacy-display") != b"1" {
+            continue;
+        }
+        // What a signature is over is not touched.
+        let found = if payload.root == 0 { element(payload.entity, part) } else { None };
+        match found {
+            Some(cut) => cuts.push(cut),
+            None => left = true,
+        }
+    }
+    (cuts, left)
+}
+
+/// The element in one part, if it is simple to tell.
+fn element(entity: &[u8], part: &Part) -> Option<Range<usize>> {
+    let start = part.body.start as usize;
+    let body = &entity[part.body.range()];
+    let is_plain = matches!(part.encoding, Encoding::SevenBit | Encoding::EightBit);
+    match &*part.subtype {
+        // RFC 9788 §4.5.3.2: all up to the first blank line, which no quoting hides.
+        "plain" if is_plain || part.encoding == Encoding::QuotedPrintable => {
+            let mut end = 0;
+            for line in body.split_inclusive(|octet| *octet == b'\n') {
+                end += line.len();
+                if line.trim_ascii().is_empty() {
+                    return Some(start..start + end);
+                }
+            }
+            None
+        }
+        "html" if is_plain => {
+            let at = find(body, LEGACY_DIV)?;
+            let within = &body[at + LEGACY_DIV.len()..];
+            let end = find(within, b"</div>")?;
+            let simple = find(&within[..end], b"<div").is_none();
+            let end = at + LEGACY_DIV.len() + end + b"</div>".len();
+            simple.then_some(start + at..start + end)
+        }
+        _ => None,
+    }
+}
+
+/// Where `needle` first stands in `hay`. It begins with an octet that is rare in it, or is short.
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    hay.windows(needle.len()).position(|window| window == needle)
+}

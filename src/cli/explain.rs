@@ -1,0 +1,95 @@
+//! `postseal explain`: what would happen to mail between two addresses, and why.
+//!
+//! The running server is asked, because it has the keys that it has seen; nothing is sent to the
+//! recipient, but the directory of his domain may be asked for his key.
+
+use super::Failure;
+use super::configuration::Configuration;
+use crate::base::clock::UnixTime;
+use crate::host::control;
+use crate::mail::DateTime;
+use crate::server::protocol::{Answer, Explained, Request};
+
+/// Say what would happen to mail between two addresses: which rule holds, which key, where it goes
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// The sender's address
+    from: String,
+    /// The recipient's address
+    to: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = arguments.configuration.read()?;
+    let request = Request::Explain { from: arguments.from.clone(), to: arguments.to.clone() };
+    let socket = &config.server.control_socket.0;
+    let answer = control::ask(socket, &serde_json::to_vec(&request)?)
+        .map_err(|error| Failure(format!("no server at {}: {error}", socket.display())))?;
+    match serde_json::from_slice(&answer)? {
+        Answer::Explained(explained) if arguments.json => {
+            println!("{}", serde_json::to_string_pretty(&explained)?);
+        }
+        Answer::Explained(explained) => print!("{}", text(&explained)),
+        Answer::Failed { error } => return Err(Failure(error)),
+        _ => return Err(Failure("the server answered something else".into())),
+    }
+    Ok(())
+}
+
+/// One line for each thing that matters.
+fn text(explained: &Explained) -> String {
+    let rule = match &explained.rule {
+        Some(rule) => format!("seal.rules: {rule}"),
+        None => format!("seal.policy: {}", explained.policy),
+    };
+    let plan = match &explained.why {
+        Some(why) => format!("{}: {why}", explained.plan),
+        None => explained.plan.clone(),
+    };
+    let mut lines = vec![
+        ("from", explained.from.clone()),
+        ("to", explained.to.clone()),
+        ("rule", rule),
+        ("key", explained.key.clone()),
+    ];
+    if let Some(fingerprint) = &explained.fingerprint {
+        lines.push(("", fingerprint.clone()));
+        let expires = explained.expires.map(|at| DateTime::from_unix(UnixTime(at), 0).to_rfc5322());
+        lines.push(("expires", expires.unwrap_or_else(|| "never".into())));
+    }
+    lines.push(("plan", plan));
+    lines.push(("route", explained.route.join(", ")));
+    lines.iter().map(|(name, value)| format!("{name:8} {value}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_a_line_for_each_thing() {
+        let explained = Explained {
+            from: "a@our.example".into(),
+            to: "b@other.example".into(),
+            rule: None,
+            policy: "prefer".into(),
+            key: "found".into(),
+            fingerprint: Some("ABCD".into()),
+            expires: Some(1_800_000_000),
+            plan: "seal".into(),
+            why: None,
+            route: vec!["mx1.other.example".into(), "mx2.other.example".into()],
+        };
+        assert_eq!(
+            text(&explained),
+            "from     a@our.example\nto       b@other.example\nrule     seal.policy: prefer\n\
+             key      found\n         ABCD\nexpires  Fri, 15 Jan 2027 08:00:00 +0000\n\
+             plan     seal\nroute    mx1.other.example, mx2.other.example\n"
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! ASCII armor of messages: written for mail, and read strictly.
+//!
+//! Written with lines of 76 characters and CRLF, and without the checksum, which RFC 9580 asks new
+//! programs to leave out. Read: one block and nothing around it but white space; a checksum may
+//! stand there and is not compared, for the ciphertext is authenticated by something better.
+//!
+//! # Standards
+//! RFC 9580 §6.2 (armor), §6.1 (the checksum); RFC 2045 §6.8 (lines of base64).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// Characters in a line of base64 (RFC 9580 §6: 76 at most).
+const LINE_CHARS: usize = 76;
+/// Lines of armor headers that are passed over (`Version`, `Comment`, `Charset`, `Hash`).
+const HEADER_LINES_MAX: usize = 32;
+
+const BEGIN: &[u8] = b"-----BEGIN PGP MESSAGE-----";
+const END: &[u8] = b"-----END PGP MESSAGE-----";
+
+/// Appends `binary` in armor, lines ended by CRLF.
+pub fn write(out: &mut Vec<u8>, binary: &[u8]) {
+    out.reserve(binary.len() / 3 * 4 * (LINE_CHARS + 2) / LINE_CHARS + 128);
+    out.extend_from_slice(BEGIN);
+    out.extend_from_slice(b"\r\n\r\n");
+    write_base64(out, binary);
+    out.extend_from_slice(END);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `binary` in base64, each line ended by CRLF.
+fn write_base64(out: &mut Vec<u8>, binary: &[u8]) {
+    // 57 octets are 76 characters exactly.
+    let mut line = [0; LINE_CHARS];
+    for piece in binary.chunks(LINE_CHARS / 4 * 3) {
+        let filled = STANDARD
+            .encode_slice(piece, &mut line)
+            .expect("a line holds four thirds of its octets");
+        out.extend_from_slice(&line[..filled]);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The octets in the one armor block that `text` is; `None` if it is anything else.
+pub fn read(text: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = text.trim_ascii().split(|octet| *octet == b'\n').map(|line| line.trim_ascii());
+    if lines.next() != Some(BEGIN) {
+        return None;
+    }
+    let mut headers = lines.by_ref().take(HEADER_LINES_MAX);
+    // RFC 9580 §6.2.2: headers, then an empty line, which must be there.
+    loop {
+        match headers.next()? {
+            b"" => break,
+            line if line.contains(&b':') => {}
+            _ => return None,
+        }
+    }
+    let mut base64 = Vec::with_capacity(text.len());
+    let mut ended = false;
+    for line in lines.by_ref() {
+        match line {
+            END => {
+                ended = true;
+                break;
+            }
+            [b'=', checksum @ ..] if checksum.len() == 4 => {}
+            line => base64.extend_from_slice(line),
+        }
+    }
+    if !ended || lines.next().is_some() {
+        return None;
+    }
+    STANDARD.decode(&base64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn headers_checksums_and_bare_line_ends_are_accepted() {
+        let texts = [
+            "-----BEGIN PGP MESSAGE-----\r\n\r\nyv8=\r\n-----END PGP MESSAGE-----\r\n",
+            "-----BEGIN PGP MESSAGE-----\n\nyv8=\n=abcd\n-----END PGP MESSAGE-----",
+            "\r\n-----BEGIN PGP MESSAGE-----\r\nVersion: GnuPG v2\r\nComment: x: y\r\n\r\nyv\r\n8=\
+             \r\n-----END PGP MESSAGE-----\r\n\r\n",
+        ];
+        for text in texts {
+            assert_eq!(read(text.as_bytes()), Some(vec![0xCA, 0xFF]), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_before_inside_or_behind_is_refused() {
+        let texts = [
+            "hello\n-----BEGIN PGP MESSAGE-----\n\nyv8=\n-----END PGP MESSAGE-----",
+            "-----BEGIN PGP MESSAGE-----\n\nyv8=\n-----END PGP MESSAGE-----\nbye",
+            "-----BEGIN PGP MESSAGE-----\nyv8=\n-----END PGP MESSAGE-----",
+            "-----BEGIN PGP MESSAGE-----\n\nyv8=\nhello you\n-----END PGP MESSAGE-----",
+            "-----BEGIN PGP MESSAGE-----\n\nyv8=",
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nyv8=\n-----END PGP PUBLIC KEY BLOCK-----",
+        ];
+        for text in texts {
+            assert_eq!(read(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(binary in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut text = Vec::new();
+            write(&mut text, &binary);
+            prop_assert!(text.split(|octet| *octet == b'\n').all(|line| line.len() <= 77));
+            prop_assert_eq!(read(&text), Some(binary));
+        }
+
+        #[test]
+        fn no_octets_make_it_panic(bytes in any::<Vec<u8>>()) {
+            let _ = read(&bytes);
+            let _ = read(&[BEGIN, b"\n\n", &bytes, END].concat());
+        }
+    }
+}

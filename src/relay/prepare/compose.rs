@@ -1,0 +1,180 @@
+//! The copies of a message: sealed together, sealed alone, plain; each signed over what is sent.
+
+use std::sync::Arc;
+
+use super::examine::{Examined, off_thread};
+use super::{Planned, PrepareOptions, Preparer};
+use crate::base::entropy::{self, Entropy};
+use crate::mail::Address;
+use crate::mail::wire;
+use crate::mailauth::Signer;
+use crate::pgp::{MimeError, PeerCert, autocrypt_field, seal_mime};
+use crate::plan::{Plan, Why};
+use crate::relay::outgoing::{Action, Outgoing, Prepared};
+
+/// Signs what goes out.
+pub trait Sign: Send + Sync {
+    /// The fields to put in front of `message` (CRLF line ends); `None` to send it unsigned.
+    fn sign(&self, message: &[u8], from_domain: &str) -> Option<Vec<u8>>;
+}
+
+impl Sign for Signer {
+    fn sign(&self, message: &[u8], from_domain: &str) -> Option<Vec<u8>> {
+        Signer::sign(self, message, from_domain)
+    }
+}
+
+/// What all copies of one message have in common.
+#[derive(Clone)]
+struct Source {
+    message: Arc<Vec<u8>>,
+    /// An Autocrypt field to put in front, or nothing.
+    autocrypt: Vec<u8>,
+    from_domain: Option<String>,
+    sign: Arc<dyn Sign>,
+}
+
+/// What is done after work on a message died: a fault of ours, so that it is tried again.
+pub(super) fn died() -> Action {
+    Action::Defer { status: "4.3.0", why: "the message could not be worked on".to_owned() }
+}
+
+impl Preparer {
+    /// Carries the plans out. Each recipient is in exactly one of what comes back; the order tells
+    /// nothing.
+    pub(super) async fn compose(
+        &self,
+        message: &Outgoing,
+        examined: &Examined,
+        options: &PrepareOptions,
+        planned: Vec<Planned>,
+    ) -> Vec<Prepared> {
+        let source = self.source(message, examined, options).await;
+        let mut out = Vec::new();
+        let (mut together, mut plain): (Vec<Planned>, Vec<Planned>) = (Vec::new(), Vec::new());
+        for planned in planned {
+            match (&planned.plan, planned.action()) {
+                (_, Some(action)) => {
+                    out.push(Prepared { recipients: vec![planned.recipient], action });
+                }
+                (Plan::Seal { alone: true }, _) => {
+                    out.push(self.sealed(&source, vec![planned]).await)
+                }
+                (Plan::Seal { alone: false }, _) => together.push(planned),
+                _ => plain.push(planned),
+            }
+        }
+        if !together.is_empty() {
+            out.push(self.sealed(&source, together).await);
+        }
+        if !plain.is_empty() {
+            out.push(self.plain(&source, plain).await);
+        }
+        let is_sealed =
+            |prepared: &Prepared| matches!(prepared.action, Action::Send { sealed: true, .. });
+        if out.iter().any(is_sealed)
+            && let Some(id) = &examined.message_id
+        {
+            self.world.keys.note_confidential(id);
+        }
+        shuffle(&mut out, &*self.world.entropy);
+        out
+    }
+
+    async fn source(
+        &self,
+        message: &Outgoing,
+        examined: &Examined,
+        options: &PrepareOptions,
+    ) -> Source {
+        // A sender whose program does OpenPGP by itself speaks for himself.
+        let wanted = options.autocrypt
+            && message.owner.is_some()
+            && !examined.has_autocrypt
+            && !examined.sealed_already;
+        let author = examined.author.as_ref();
+        let autocrypt = match author.filter(|_| wanted) {
+            Some(author) => self.autocrypt(author).await,
+            None => None,
+        };
+        Source {
+            message: Arc::clone(&message.message),
+            autocrypt: autocrypt.unwrap_or_default(),
+            from_domain: author.map(|author| author.domain().to_owned()),
+            sign: Arc::clone(&self.world.sign),
+        }
+    }
+
+    async fn autocrypt(&self, author: &Address) -> Option<Vec<u8>> {
+        let published = self.world.publish.by_address(author).await?;
+        autocrypt_field(author, &published.certificate)
+    }
+
+    /// One ciphertext to all of `planned`.
+    async fn sealed(&self, source: &Source, planned: Vec<Planned>) -> Prepared {
+        let recipients = planned.iter().map(|planned| planned.recipient).collect();
+        let mut certs: Vec<Arc<PeerCert>> =
+            planned.into_iter().filter_map(|planned| planned.cert).collect();
+        shuffle(&mut certs, &*self.world.entropy);
+        let entropy = Arc::clone(&self.world.entropy);
+        let source = source.clone();
+        let made = off_thread(source.message.len(), move || {
+            seal_mime(&source.with_autocrypt(), &certs, &*entropy)
+                .map(|sealed| source.signed_if_fit(&sealed))
+        });
+        let action = match made.await {
+            Some(Ok(Ok(message))) => Action::Send { message, sealed: true },
+            Some(Ok(Err(unfit))) => unfit,
+            Some(Err(MimeError::TooLarge)) => {
+                Action::Bounce { status: "5.3.4", why: MimeError::TooLarge.to_string() }
+            }
+            // A key that was tried out when it was judged, and nevertheless: never plain for that.
+            Some(Err(error)) => Action::Hold { why: format!("it could not be sealed: {error}") },
+            None => died(),
+        };
+        Prepared { recipients, action }
+    }
+
+    /// One copy as it was submitted, for all of `planned`.
+    async fn plain(&self, source: &Source, planned: Vec<Planned>) -> Prepared {
+        let sealed = planned.iter().all(|planned| planned.plan == Plan::Plain(Why::SealedAlready));
+        let recipients = planned.into_iter().map(|planned| planned.recipient).collect();
+        let source = source.clone();
+        let made = off_thread(source.message.len(), move || {
+            source.signed_if_fit(&source.with_autocrypt())
+        });
+        let action = match made.await {
+            Some(Ok(message)) => Action::Send { message, sealed },
+            Some(Err(unfit)) => unfit,
+            None => died(),
+        };
+        Prepared { recipients, action }
+    }
+}
+
+impl Source {
+    fn with_autocrypt(&self) -> Vec<u8> {
+        [&self.autocrypt[..], &self.message].concat()
+    }
+
+    /// The message as it can go over the wire, its signatures in front; or why it cannot.
+    fn signed_if_fit(&self, message: &[u8]) -> Result<Arc<Vec<u8>>, Action> {
+        // RFC 3463 §3.7: conversion is required and not possible.
+        let unfit = |why: wire::Unfit| Action::Bounce { status: "5.6.3", why: why.to_string() };
+        let message = wire::conform(message).map_err(unfit)?;
+        let domain = self.from_domain.as_deref();
+        let fields = domain.and_then(|domain| self.sign.sign(&message, domain));
+        Ok(Arc::new(match fields {
+            Some(fields) => [fields, message.into_owned()].concat(),
+            None => message.into_owned(),
+        }))
+    }
+}
+
+/// Fisher and Yates; the bias of the remainder is far below what an order could tell.
+fn shuffle<T>(items: &mut [T], entropy: &dyn Entropy) {
+    for last in (1..items.len()).rev() {
+        let random = u64::from_le_bytes(entropy::bytes(entropy));
+        items.swap(last, (random % (last as u64 + 1)) as usize);
+    }
+}

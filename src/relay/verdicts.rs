@@ -1,0 +1,213 @@
+//! Who wrote a message that came from another server: asks for the verdicts, writes them in front,
+//! and says where the message belongs.
+//!
+//! Verdicts are made on the original octets. Fields that claim to be ours are taken out whether or
+//! not verdicts are wanted (RFC 8601 §5): whoever reads the mail believes the ones that bear our
+//! name.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::events::RelayEvent;
+use super::options::World;
+use crate::mailauth::{self, DkimResult, Envelope, Policy, Verdicts};
+use crate::seams::{Role, SenderProof};
+
+/// How long verdicts are waited for. A client waits ten minutes for the answer to its message
+/// (RFC 5321 §4.5.3.2.6), and many give up far earlier.
+const VERDICTS_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What is done with the verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Whether verdicts are made.
+    pub authenticate: bool,
+    /// Whether mail that fails DMARC, with a policy that asks for more than nothing, is junk.
+    pub junk: bool,
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Incoming { authenticate: true, junk: true }
+    }
+}
+
+/// What became of the verdicts.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub role: Role,
+    pub sender: SenderProof,
+}
+
+/// Judges `message`, of which the first `prefix` octets are the receiver's own, and writes the
+/// verdicts in front of everything.
+pub(super) async fn judge(
+    world: &World,
+    incoming: Incoming,
+    session: &str,
+    envelope: Envelope<'_>,
+    message: &mut Vec<u8>,
+    prefix: usize,
+) -> Judged {
+    let check = world.check_sender.as_ref().filter(|_| incoming.authenticate);
+    let Some(check) = check else {
+        mailauth::remove_forged(message, envelope.hostname);
+        return Judged::default();
+    };
+    let original = &message[prefix..];
+    let verdicts = check.check(envelope, original, VERDICTS_TIME_MAX).await;
+    let author = mailauth::only_author(&original[..header_bytes(original)]);
+    let from_is_proved = author.is_some_and(|author| verdicts.proves(author.domain()));
+    let role = match verdicts.policy() {
+        Policy::Quarantine | Policy::Reject if incoming.junk => Role::Junk,
+        _ => Role::Inbox,
+    };
+    mailauth::remove_forged(message, envelope.hostname);
+    let mut field = Vec::new();
+    mailauth::write_results(&mut field, envelope.hostname, &verdicts);
+    message.splice(..0, field);
+    report(world, session, envelope.peer, &verdicts, from_is_proved, role);
+    Judged { role, sender: SenderProof { from_is_proved, ..SenderProof::default() } }
+}
+
+fn header_bytes(message: &[u8]) -> usize {
+    crate::mail::header::header_bytes(message)
+}
+
+fn report(
+    world: &World,
+    session: &str,
+    peer: IpAddr,
+    verdicts: &Verdicts,
+    proved: bool,
+    role: Role,
+) {
+    if *verdicts == Verdicts::default() {
+        return;
+    }
+    let passes = verdicts.dkim.iter().any(|verdict| verdict.result == DkimResult::Pass);
+    let dkim = match verdicts.dkim.first() {
+        _ if passes => DkimResult::Pass.word(),
+        first => first.map_or("none", |verdict| verdict.result.word()),
+    };
+    world.log.emit(&RelayEvent::Judged {
+        session,
+        peer,
+        spf: verdicts.spf.as_ref().map_or("none", |verdict| verdict.result.word()),
+        dkim,
+        dmarc: verdicts.dmarc.as_ref().map_or("none", |verdict| verdict.result.word()),
+        proved,
+        junk: role == Role::Junk,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::BoxFuture;
+    use crate::mailauth::{CheckSender, DkimVerdict, DmarcResult, DmarcVerdict};
+    use std::sync::{Arc, Mutex};
+
+    /// Gives the same verdicts to everybody and keeps what it was shown.
+    #[derive(Default)]
+    struct Judge {
+        verdicts: Verdicts,
+        shown: Mutex<Vec<Vec<u8>>>,
+    }
+
+    impl CheckSender for Judge {
+        fn check<'a>(
+            &'a self,
+            _: Envelope<'a>,
+            message: &'a [u8],
+            _: Duration,
+        ) -> BoxFuture<'a, Verdicts> {
+            self.shown.lock().unwrap().push(message.to_vec());
+            Box::pin(async { self.verdicts.clone() })
+        }
+    }
+
+    fn failing(policy: Policy) -> Verdicts {
+        let (result, domain) = (DmarcResult::Fail, "b.example".into());
+        let dmarc = DmarcVerdict { result, policy, domain, strict_dkim: false };
+        Verdicts { dmarc: Some(dmarc), ..Verdicts::default() }
+    }
+
+    fn passing() -> Verdicts {
+        let domain = "b.example".into();
+        let verdict = DkimVerdict { domain, ..DkimVerdict::unread(DkimResult::Pass) };
+        Verdicts { dkim: vec![verdict], ..Verdicts::default() }
+    }
+
+    const PREFIX: &str = "Return-Path: <>\r\nReceived: by mx\r\n";
+    const FORGED: &str = "Authentication-Results: mx.ours.example; dkim=pass\r\n";
+
+    async fn judged(
+        incoming: Incoming,
+        verdicts: Verdicts,
+        text: &str,
+    ) -> (Judged, String, Vec<u8>) {
+        let judge = Arc::new(Judge { verdicts, ..Judge::default() });
+        let world = super::super::tests::world(Some(judge.clone()));
+        let peer = "192.0.2.1".parse().unwrap();
+        let envelope =
+            Envelope { peer, helo: "x.example", from: None, hostname: "mx.ours.example" };
+        let mut message = format!("{PREFIX}{text}").into_bytes();
+        let prefix = PREFIX.len();
+        let judged = super::judge(&world, incoming, "1", envelope, &mut message, prefix).await;
+        let shown = judge.shown.lock().unwrap().pop().unwrap_or_default();
+        (judged, String::from_utf8(message).unwrap(), shown)
+    }
+
+    #[tokio::test]
+    async fn verdicts_are_made_on_the_original_and_stand_in_front() {
+        let text = format!("From: a@b.example\r\n{FORGED}To: x\r\n\r\n{FORGED}");
+        let (found, message, shown) = judged(Incoming::default(), passing(), &text).await;
+        assert!(found.sender.from_is_proved && found.role == Role::Inbox);
+        assert_eq!(shown, text.as_bytes());
+        let field =
+            "Authentication-Results: mx.ours.example;\r\n\tdkim=pass header.d=b.example\r\n";
+        let rest = format!("From: a@b.example\r\nTo: x\r\n\r\n{FORGED}");
+        assert_eq!(message, format!("{field}{PREFIX}{rest}"));
+    }
+
+    #[tokio::test]
+    async fn an_author_is_proved_only_where_there_is_one() {
+        for (text, proved) in [
+            ("From: a@b.example\r\n\r\n", true),
+            ("From: a@sub.b.example\r\n\r\n", true),
+            ("From: a@other.example\r\n\r\n", false),
+            ("From: a@b.example\r\nFrom: a@b.example\r\n\r\n", false),
+            ("From: a@b.example, c@b.example\r\n\r\n", false),
+            ("Subject: x\r\n\r\nFrom: a@b.example\r\n", false),
+        ] {
+            let (found, ..) = judged(Incoming::default(), passing(), text).await;
+            assert_eq!(found.sender.from_is_proved, proved, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_its_domain_disowns_is_junk_or_marked() {
+        let mark = Incoming { junk: false, ..Incoming::default() };
+        for (incoming, policy, role) in [
+            (Incoming::default(), Policy::Reject, Role::Junk),
+            (Incoming::default(), Policy::Quarantine, Role::Junk),
+            (Incoming::default(), Policy::None, Role::Inbox),
+            (mark, Policy::Reject, Role::Inbox),
+        ] {
+            let text = "From: a@b.example\r\n\r\n";
+            let (found, message, _) = judged(incoming, failing(policy), text).await;
+            assert_eq!(found.role, role, "{policy:?}");
+            assert!(message.contains("dmarc=fail") && !found.sender.from_is_proved);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_verdicts_forged_fields_still_go() {
+        let off = Incoming { authenticate: false, ..Incoming::default() };
+        let text = format!("From: a@b.example\r\n{FORGED}\r\nx");
+        let (found, message, shown) = judged(off, passing(), &text).await;
+        assert!(!found.sender.from_is_proved && shown.is_empty());
+        assert_eq!(message, format!("{PREFIX}From: a@b.example\r\n\r\nx"));
+    }
+}

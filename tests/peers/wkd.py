@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Other people's programs find our users' keys: gpg, sq and gpg-wks-client, over HTTPS on port 443.
+
+They resolve names and trust authorities by the system's files, so everything runs in a network and
+a mount namespace of its own: the server on 127.0.0.1:443, /etc/hosts and the authorities' file are
+ours there and nowhere else.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
+from report import Skip, at_end, check, equal, need, need_root, run
+from server import Server
+from world import wkd_hash
+
+INSIDE = "POSTSEAL_WKD_INSIDE"
+DOMAIN = "example.test"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def enter():
+    """Starts this script again in namespaces of its own, where that is possible."""
+    if os.environ.get(INSIDE) or os.geteuid() != 0 or not shutil.which("unshare"):
+        return
+    inside = ["unshare", "--net", "--mount", "--propagation", "private",
+              sys.executable, os.path.abspath(__file__)]
+    if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True).returncode == 0:
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", inside)
+
+
+enter()
+server = Server()
+at_end(server.remove)
+scratch = tempfile.mkdtemp(prefix="postseal-wkd-")
+at_end(lambda: shutil.rmtree(scratch, ignore_errors=True))
+
+
+def bind(path, text):
+    """Puts a file of ours in the place of one of the system's, in this namespace."""
+    mine = os.path.join(scratch, os.path.basename(path))
+    with open(mine, "w", encoding="ascii") as file:
+        file.write(text)
+    subprocess.run(["mount", "--bind", mine, path], check=True)
+
+
+def set_up():
+    need_root()
+    if not os.environ.get(INSIDE):
+        raise Skip("needs namespaces (unshare)")
+    if server.process:
+        return
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    server.start()
+    server.stop()
+    config = server.config_path()
+    with open(config, encoding="utf-8") as file:
+        text = file.read()
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(re.sub(r"https = .*", 'https = ["127.0.0.1:443"]', text))
+    server.plain_serve = True
+    server.start()
+    bind("/etc/hosts", f"127.0.0.1 localhost openpgpkey.{DOMAIN} {DOMAIN}\n")
+    with open(os.path.join(server.directory, "tls", "ca.pem"), encoding="ascii") as file:
+        bind(AUTHORITIES, file.read())
+
+
+def fingerprint(address):
+    done = server.cli("key", "show", address)
+    return re.search(r"\b[0-9A-F]{40}\b", done.stdout).group()
+
+
+def gpg_home(name):
+    home = os.path.join(scratch, name)
+    os.makedirs(home, mode=0o700)
+    with open(os.path.join(home, "dirmngr.conf"), "w", encoding="ascii") as file:
+        file.write("standard-resolver\n")
+    at_end(lambda: subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"],
+                                  capture_output=True))
+    return home
+
+
+def call(*command, ok=True, **more):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **more)
+    assert not ok or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done
+
+
+def locate(home, address, ok=True):
+    return call("gpg", "--homedir", home, "--batch", "--auto-key-locate", "clear,wkd,nodefault",
+                "--with-colons", "--locate-external-keys", address, ok=ok)
+
+
+@check("wkd: gpg --locate-external-keys finds a user's key, in any case, and encrypts to it")
+def _():
+    set_up()
+    need("gpg", "dirmngr")
+    address = server.user()[0]
+    home = gpg_home("gpg")
+    found = locate(home, address.capitalize())
+    assert fingerprint(address) in found.stdout, found.stdout
+    equal(found.stdout.count("\nuid:"), 1, "one User ID")
+    sealed = call("gpg", "--homedir", home, "--batch", "--trust-model", "always", "--armor",
+                  "--encrypt", "--recipient", address, input="hello\n")
+    assert "BEGIN PGP MESSAGE" in sealed.stdout, sealed
+
+
+@check("wkd: gpg finds nothing for nobody, for an alias and for a key that is not published")
+def _():
+    set_up()
+    need("gpg", "dirmngr")
+    home = gpg_home("gpg-none")
+    for local in ("nobody", "postmaster"):
+        assert locate(home, f"{local}@{DOMAIN}", ok=False).returncode != 0, local
+    bob = server.user(1)[0]
+    server.cli("key", "publish", bob, "off")
+    assert locate(home, bob, ok=False).returncode != 0, "not published"
+    server.cli("key", "publish", bob)
+    assert fingerprint(bob) in locate(gpg_home("gpg-again"), bob).stdout
+
+
+@check("wkd: gpg-wks-client --check accepts the key")
+def _():
+    set_up()
+    client = "/usr/lib/gnupg/gpg-wks-client"
+    client = client if os.path.exists(client) else "gpg-wks-client"
+    need(client)
+    home = gpg_home("wks")
+    done = call(client, "--check", server.user()[0], env=dict(os.environ, GNUPGHOME=home))
+    assert not done.stdout.strip() or "error" not in done.stdout.lower(), done.stdout
+
+
+@check("wkd: sq finds the key, by the advanced and by the direct method")
+def _():
+    set_up()
+    need("sq")
+    address = server.user()[0]
+    version = call("sq", "--version", ok=False).stdout + call("sq", "version", ok=False).stderr
+    old = call("sq", "wkd", "--help", ok=False).returncode == 0
+    for method in ([], ["direct"]):
+        if old:
+            flag = ["--direct-method"] if method else []
+            verbs = ["get"] if "get" in call("sq", "wkd", "--help").stdout else ["fetch"]
+            done = call("sq", "wkd", *verbs, *flag, address)
+            assert "BEGIN PGP PUBLIC KEY BLOCK" in done.stdout, f"{version}: {done}"
+        elif not method:
+            done = call("sq", "--home", os.path.join(scratch, "sq"), "network", "wkd", "search",
+                        "--output", "-", address)
+            assert "BEGIN PGP PUBLIC KEY BLOCK" in done.stdout, f"{version}: {done}"
+
+
+@check("wkd: a key that gpg made is imported, found by gpg, and its secret comes back")
+def _():
+    set_up()
+    need("gpg", "dirmngr")
+    address, password = server.user()[:2]
+    home = gpg_home("owner")
+    call("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase",
+         "open sesame", "--quick-generate-key", f"Alice <{address}>", "future-default", "default",
+         "1y")
+    key = call("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase",
+               "open sesame", "--armor", "--export-secret-keys", address).stdout
+    path = os.path.join(scratch, "alice.asc")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(key)
+    wrong = server.cli("key", "import", address, path, "--password-stdin", "--passphrase-stdin",
+                       stdin=f"{password}\nopen barley\n", ok=False)
+    assert wrong.returncode != 0 and "passphrase" in wrong.stderr, wrong
+    server.cli("key", "import", address, path, "--password-stdin", "--passphrase-stdin",
+               stdin=f"{password}\nopen sesame\n")
+    made = re.search(r"fpr:+([0-9A-F]{40}):", call(
+        "gpg", "--homedir", home, "--with-colons", "--list-keys", address).stdout).group(1)
+    equal(fingerprint(address), made, "what show says")
+    assert made in locate(gpg_home("peer"), address).stdout, "what peers find"
+    back = server.cli("key", "export", address, "--secret", "--password-stdin",
+                      stdin=f"{password}\n")
+    home = gpg_home("back")
+    call("gpg", "--homedir", home, "--batch", "--import", input=back.stdout)
+    secret = call("gpg", "--homedir", home, "--with-colons", "--list-secret-keys").stdout
+    assert made in secret, secret
+
+
+@check("wkd: an RSA secret key is refused with its reason, and its certificate alone is taken")
+def _():
+    set_up()
+    need("gpg")
+    address, password = server.user()[:2]
+    home = gpg_home("rsa")
+    call("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "",
+         "--quick-generate-key", address, "rsa2048", "default", "never")
+    call("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "",
+         "--quick-add-key", re.search(r"fpr:+([0-9A-F]{40}):", call(
+             "gpg", "--homedir", home, "--with-colons", "--list-keys").stdout).group(1),
+         "rsa2048", "encr")
+    secret, public = os.path.join(scratch, "rsa-secret"), os.path.join(scratch, "rsa-public")
+    call("gpg", "--homedir", home, "--batch", "--output", secret, "--export-secret-keys")
+    call("gpg", "--homedir", home, "--batch", "--output", public, "--export")
+    refused = server.cli("key", "import", address, secret, "--password-stdin",
+                         stdin=f"{password}\n", ok=False)
+    assert refused.returncode != 0 and "RSA" in refused.stderr, refused
+    server.cli("key", "import", address, public, "--password-stdin", stdin=f"{password}\n")
+    none = server.cli("key", "export", address, "--secret", "--password-stdin",
+                      stdin=f"{password}\n", ok=False)
+    assert none.returncode != 0 and "owner keeps" in none.stderr, none
+
+
+@check("wkd: names and hosts that are not ours get nothing, and nothing else is served")
+def _():
+    set_up()
+    need("curl")
+    def status(url, *more):
+        return call("curl", "-so", "/dev/null", "-w", "%{http_code}", *more, url).stdout
+    base = f"https://openpgpkey.{DOMAIN}/.well-known/openpgpkey/{DOMAIN}"
+    alice = f"{base}/hu/{wkd_hash('alice')}"
+    equal(status(alice), "200", "a key")
+    equal(status(alice, "-I"), "200", "HEAD")
+    equal(status(f"{base}/policy"), "200", "policy")
+    equal(status(f"https://{DOMAIN}/.well-known/openpgpkey/hu/{wkd_hash('alice')}"), "200", "direct")
+    equal(status(f"{base}/hu/"), "404", "no listing")
+    equal(status(f"https://{DOMAIN}/"), "404", "no page")
+    equal(status(alice, "-X", "POST"), "405", "POST")
+    equal(status(alice, "-H", "Host: other.example"), "421", "another host")
+
+
+run()
