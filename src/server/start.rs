@@ -230,6 +230,22 @@ impl Server {
     }
 }
 
+async fn open_outbound(
+    config: &Config,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+    events: &Log,
+) -> Result<Outbound, StartError> {
+    let parts = outbound::Parts {
+        disk: store.disk(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        events: events.clone(),
+    };
+    Outbound::open(config, parts).await
+}
+
 fn open_log(
     config: &Config,
     clock: &Arc<dyn Clock>,

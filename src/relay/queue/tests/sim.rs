@@ -1,5 +1,6 @@
-//! A month of a queue in simulation: messages, servers that come and go, replies that are lost, keys
-//! that cannot be looked up, disks that fail, crashes and commands, in an order that a seed decides.
+//! A month of a queue in simulation: messages, servers that come and go, replies that are lost,
+//! keys that cannot be looked up, disks that fail, crashes and commands, in an order that a seed
+//! decides.
 //!
 //! What is checked: whoever was acknowledged is delivered, or his owner was told that he was not,
 //! for a reason that held: the server's last word, or five days. Nothing comes twice except around
@@ -135,8 +136,8 @@ impl World {
             60..66 => self.crash().await,
             66..70 => self.restart().await,
             70..80 => self.command().await,
-            80..83 => *self.house.others.mailbox.lock().unwrap() = Err(DeliverError::TryLater),
-            83..88 => *self.house.others.mailbox.lock().unwrap() = Ok(()),
+            80..81 => *self.house.others.mailbox.lock().unwrap() = Err(DeliverError::TryLater),
+            81..95 => *self.house.others.mailbox.lock().unwrap() = Ok(()),
             _ => {}
         }
         let seconds = self.below(12 * HOUR) / (1 + self.below(3));
