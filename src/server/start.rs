@@ -26,7 +26,6 @@ use crate::mailbox::imap::{self, Imap};
 use crate::mailbox::{self, Mailboxes};
 use crate::relay;
 use crate::relay::prepare::Preparer;
-use crate::seams::UpgradeTls;
 use crate::vault::ServerKeys;
 use crate::web::{self, Web};
 use std::io;
@@ -111,96 +110,40 @@ impl Server {
     /// listeners are bound, so that connections wait for [`Server::run`].
     pub async fn start(file: &Path, config: Config) -> Result<Server, StartError> {
         process::raise_open_files();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let log = open_log(&config, &clock, &entropy)?;
-        let events = Log::new(log.clone());
-        if config.server.test {
-            events.emit(&ServerEvent::TestSetup);
-        }
+        let (ground, log) = Ground::lay(&config)?;
         let tls =
             Tls::load(&config.tls.certificate.0, &config.tls.key.0).map_err(StartError::Tls)?;
         let (certificate, key) = convert::web_certificate(&config);
         let web_tls = Tls::load_for_web(certificate, key).map_err(StartError::Tls)?;
-        let (journal_key, pepper) = keys(&config, &*entropy)?;
-        let store = Store::open(&config.server.data_dir.0, &journal_key, &entropy, &events)
-            .await
-            .map_err(StartError::Store)?;
-        let mailboxes = Mailboxes::open(mailbox::Parts {
-            log: store.log(),
-            disk: store.disk(),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            events: events.clone(),
-            keys: Arc::new(ServerKeys::new(&journal_key, pepper)),
-            options: convert::mailbox(&config, cores()),
-        })
-        .map_err(|error| StartError::Accounts(error.to_string()))?;
-        let parts = outbound::Parts {
-            disk: store.disk(),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            events: events.clone(),
+        let (journal_key, pepper) = keys(&config, &*ground.entropy)?;
+        let store =
+            Store::open(&config.server.data_dir.0, &journal_key, &ground.entropy, &ground.events)
+                .await
+                .map_err(StartError::Store)?;
+        let mailboxes = ground.mailboxes(&config, &store, ServerKeys::new(&journal_key, pepper))?;
+        let outbound = ground.outbound(&config, &store).await?;
+        let discovery = ground.discovery(&config, &store, &journal_key).await?;
+        let sending = ground.sending(&config, &discovery, &mailboxes)?;
+        let budget = ByteBudget::new(config.smtp.memory.0);
+        let imap = ground.imap(&config, &mailboxes, &tls, &budget);
+        let web = ground.web(&config, &mailboxes, &web_tls);
+        let world = relay::World {
+            deliver: Arc::new(mailboxes.clone()),
+            outbound: Some(relay::Outbound {
+                enqueue: Arc::new(outbound.queue.clone()),
+                prepare: Arc::<Preparer>::clone(&sending.preparer),
+            }),
+            check_sender: discovery.check_sender().filter(|_| config.incoming.authenticate),
+            authenticate: Arc::new(mailboxes.clone()),
+            tls: Some(Arc::new(tls.clone())),
+            message_budget: budget,
+            clock: ground.clock,
+            entropy: ground.entropy,
+            log: ground.events.clone(),
         };
-        let outbound = Outbound::open(&config, parts).await?;
-        let given = Given {
-            disk: store.disk(),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            events: &events,
-            journal_key: &journal_key,
-        };
-        let discovery = Discovery::open(&config, given).await?;
-        let given = sending::Given {
-            discovery: &discovery,
-            mailboxes: &mailboxes,
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            events: &events,
-        };
-        let sending = Sending::open(&config, given)?;
-        let message_budget = ByteBudget::new(config.smtp.memory.0);
-        let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
-        let imap = Imap::new(
-            convert::imap(&config),
-            imap::World {
-                mailboxes: mailboxes.clone(),
-                tls: Some(Arc::clone(&tls_upgrade)),
-                message_budget: message_budget.clone(),
-                log: events.clone(),
-            },
-        );
-        let web = Web::new(
-            convert::web(&config),
-            web::World {
-                publish: Arc::new(mailboxes.clone()),
-                tls: Arc::new(web_tls.clone()),
-                log: events.clone(),
-            },
-        );
-        let to_others = relay::Outbound {
-            enqueue: Arc::new(outbound.queue.clone()),
-            prepare: Arc::<Preparer>::clone(&sending.preparer),
-        };
-        let receiver = relay::Receiver::new(
-            convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
-            relay::World {
-                deliver: Arc::new(mailboxes.clone()),
-                outbound: Some(to_others),
-                check_sender: config
-                    .incoming
-                    .authenticate
-                    .then(|| discovery.check_sender())
-                    .flatten(),
-                authenticate: Arc::new(mailboxes.clone()),
-                tls: Some(tls_upgrade),
-                message_budget,
-                clock,
-                entropy,
-                log: events.clone(),
-            },
-        );
-        let listeners = listeners(&config, &events)?;
+        let aliases = read_aliases(&config).map_err(StartError::Aliases)?;
+        let receiver = relay::Receiver::new(convert::relay(&config, aliases), world);
+        let listeners = listeners(&config, &ground.events)?;
         let socket = &config.server.control_socket.0;
         let control = ControlSocket::bind(socket)
             .map_err(|error| StartError::Control(socket.clone(), error))?;
@@ -208,7 +151,7 @@ impl Server {
             file: file.into(),
             config: RwLock::new(config),
             log,
-            events,
+            events: ground.events,
             tls,
             web_tls,
             mailboxes,
@@ -230,20 +173,109 @@ impl Server {
     }
 }
 
-async fn open_outbound(
-    config: &Config,
-    store: &Store,
-    clock: &Arc<dyn Clock>,
-    entropy: &Arc<dyn Entropy>,
-    events: &Log,
-) -> Result<Outbound, StartError> {
-    let parts = outbound::Parts {
-        disk: store.disk(),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-        events: events.clone(),
-    };
-    Outbound::open(config, parts).await
+/// What everything stands on.
+struct Ground {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    events: Log,
+}
+
+impl Ground {
+    fn lay(config: &Config) -> Result<(Ground, Arc<JsonLog>), StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+        let log = open_log(config, &clock, &entropy)?;
+        let events = Log::new(log.clone());
+        if config.server.test {
+            events.emit(&ServerEvent::TestSetup);
+        }
+        Ok((Ground { clock, entropy, events }, log))
+    }
+
+    fn mailboxes(
+        &self,
+        config: &Config,
+        store: &Store,
+        keys: ServerKeys,
+    ) -> Result<Mailboxes, StartError> {
+        Mailboxes::open(mailbox::Parts {
+            log: store.log(),
+            disk: store.disk(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: self.events.clone(),
+            keys: Arc::new(keys),
+            options: convert::mailbox(config, cores()),
+        })
+        .map_err(|error| StartError::Accounts(error.to_string()))
+    }
+
+    async fn outbound(&self, config: &Config, store: &Store) -> Result<Outbound, StartError> {
+        let parts = outbound::Parts {
+            disk: store.disk(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: self.events.clone(),
+        };
+        Outbound::open(config, parts).await
+    }
+
+    async fn discovery(
+        &self,
+        config: &Config,
+        store: &Store,
+        journal_key: &Key,
+    ) -> Result<Discovery, StartError> {
+        let given = Given {
+            disk: store.disk(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: &self.events,
+            journal_key,
+        };
+        Discovery::open(config, given).await
+    }
+
+    fn sending(
+        &self,
+        config: &Config,
+        discovery: &Discovery,
+        mailboxes: &Mailboxes,
+    ) -> Result<Sending, StartError> {
+        let given = sending::Given {
+            discovery,
+            mailboxes,
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: &self.events,
+        };
+        Sending::open(config, given)
+    }
+
+    fn imap(
+        &self,
+        config: &Config,
+        mailboxes: &Mailboxes,
+        tls: &Tls,
+        budget: &ByteBudget,
+    ) -> Arc<Imap> {
+        let world = imap::World {
+            mailboxes: mailboxes.clone(),
+            tls: Some(Arc::new(tls.clone())),
+            message_budget: budget.clone(),
+            log: self.events.clone(),
+        };
+        Imap::new(convert::imap(config), world)
+    }
+
+    fn web(&self, config: &Config, mailboxes: &Mailboxes, tls: &Tls) -> Arc<Web> {
+        let world = web::World {
+            publish: Arc::new(mailboxes.clone()),
+            tls: Arc::new(tls.clone()),
+            log: self.events.clone(),
+        };
+        Web::new(convert::web(config), world)
+    }
 }
 
 fn open_log(
