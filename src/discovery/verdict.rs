@@ -77,7 +77,7 @@ impl fmt::Display for FailWhy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             FailWhy::Dns => "the key directory's name could not be resolved",
-            FailWhy::Bogus => "the answer about the key directory's name was forged",
+            FailWhy::Bogus => "the answer about the key directory's name does not hold under DNSSEC",
             FailWhy::Connect => "the key directory could not be reached",
             FailWhy::Tls => "the key directory's certificate is not valid",
             FailWhy::Timeout => "the key directory did not answer in time",
