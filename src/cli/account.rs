@@ -128,6 +128,7 @@ fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
         Answer::Failed { error } => return Err(Failure(error)),
         Answer::Status { .. }
         | Answer::Key { .. }
+        | Answer::Queue { .. }
         | Answer::Lookup { .. }
         | Answer::Explained(_) => {
             return Err(Failure("the server answered something else".into()));

@@ -11,6 +11,7 @@ use crate::mail::Address;
 use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
 use crate::plan;
+use crate::queue;
 use crate::relay::{self, transmit};
 use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
@@ -106,6 +107,22 @@ pub fn seal(config: &Config) -> relay::prepare::PrepareOptions {
             all_or_nothing: seal.all_or_nothing,
         },
         autocrypt: seal.autocrypt,
+    }
+}
+
+/// How the queue is run.
+pub fn queue(config: &Config) -> queue::Options {
+    let options = &config.queue;
+    queue::Options {
+        schedule: queue::Schedule {
+            first: options.first_retry,
+            longest: options.longest_retry,
+            lifetime: options.lifetime,
+            delay_notice: options.delay_notice,
+        },
+        destination_concurrency_max: options.deliveries_per_domain.max(1) as usize,
+        concurrency_max: options.deliveries.max(1) as usize,
+        items_max: options.messages as usize,
     }
 }
 

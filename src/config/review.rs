@@ -169,7 +169,9 @@ fn keys(config: &Config) -> Vec<Remark> {
         KeyKind::Ed25519 => ("dkim.ed25519_key", path),
         KeyKind::Rsa => ("dkim.rsa_key", path),
     };
-    std::iter::once(("keys.journal", config.keys.journal.0.as_path()))
+    [("keys.journal", &config.keys.journal), ("keys.queue", &config.keys.queue)]
+        .into_iter()
+        .map(|(key, path)| (key, path.0.as_path()))
         .chain(pepper)
         .chain(convert::dkim_keys(config).into_iter().map(key))
         .filter(|(_, path)| is_inside(path, data))

@@ -167,6 +167,10 @@ options! {
             "The key under which the journal and the account files carry their checks, 64 hex \
              digits. It is made at the first start; keep a copy, for without it the journal is \
              not believed.";
+        queue: FilePath = Default(r#""/etc/postseal/queue.key""#), Restart,
+            "The key under which mail that waits to go out can be opened, 64 hex digits, made at \
+             the first start. Who has it and the data directory reads that mail; a path that begins \
+             with ${CREDENTIALS_DIRECTORY}/ is a systemd credential.";
         pepper: Option<FilePath> = Default(r#""""#), Restart,
             "A file with 64 hex digits that enter every slow password derivation. With it a \
              stolen data directory cannot be tried against guessed passwords; if it is lost, \
@@ -174,8 +178,8 @@ options! {
     }
     mail: Mail "Whose mail is accepted." {
         domains: Vec<DomainName> = Required(r#"["example.org"]"#), Restart,
-            "The domains whose addresses live here. Mail to any other domain is refused, for \
-             this server does not relay.";
+            "The domains whose addresses live here. Mail to any other domain is taken from users \
+             who have logged in, and from nobody else.";
         aliases: Option<FilePath> = Default(r#""""#), Reload,
             "A text file with lines `alias: address, address`; an alias without domain holds in \
              every domain. Each target must be an account here.";
@@ -190,11 +194,10 @@ options! {
         smtp: Vec<SocketAddr> = Default(r#"["0.0.0.0:25", "[::]:25"]"#), Restart,
             "Mail from other servers (RFC 5321). STARTTLS is offered, and no login.";
         submission: Vec<SocketAddr> = Default(r#"["0.0.0.0:587", "[::]:587"]"#), Restart,
-            "Mail from users with STARTTLS and login (RFC 6409). Only local recipients are \
-             accepted.";
+            "Mail from users with STARTTLS and login (RFC 6409). No login is possible before TLS.";
         submissions: Vec<SocketAddr> = Default(r#"["0.0.0.0:465", "[::]:465"]"#), Restart,
-            "Mail from users with TLS from the first octet and login (RFC 8314 §3.3). Only local \
-             recipients are accepted.";
+            "Mail from users with TLS from the first octet and login (RFC 8314 §3.3). \
+             Preferred over STARTTLS.";
         imap: Vec<SocketAddr> = Default(r#"["0.0.0.0:143", "[::]:143"]"#), Restart,
             "Mail programs with STARTTLS (RFC 3501). No login is possible before TLS.";
         imaps: Vec<SocketAddr> = Default(r#"["0.0.0.0:993", "[::]:993"]"#), Restart,
@@ -265,7 +268,8 @@ options! {
     outgoing: Outgoing "Mail to other servers." {
         relayhost: Option<Relayhost> = Default(r#""""#), Reload,
             "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that \
-             its MX records are not looked for. When empty, mail goes to the servers of each domain.";
+             its MX records are not looked for. When empty, mail goes to the servers of each \
+             domain.";
         relayhost_user: String = Default(r#""""#), Reload,
             "Who to log in as at the relay, or nobody when empty. A login takes place only over \
              TLS with a certificate that is valid for the relay's name.";
@@ -365,6 +369,29 @@ options! {
         autocrypt: bool = Default("true"), Reload,
             "Puts the sender's public certificate into his mail (Autocrypt level 1), so that \
              answers can be sealed. Mail that his own program has sealed is not touched.";
+    }
+    queue: Queue "Mail that waits to go out." {
+        lifetime: Duration = Default(r#""5 d""#), Reload,
+            "After how long a message is given up that could not be delivered, and its sender told. \
+             RFC 5321 §4.5.4.1 asks for four to five days.";
+        delay_notice: Duration = Default(r#""4 h""#), Reload,
+            "After how long the sender is told that a message is late; 0 s for never. He is told \
+             once for each recipient.";
+        first_retry: Duration = Default(r#""5 min""#), Reload,
+            "How long after the first attempt the second one is. Each further wait is longer by a \
+             factor of 1.6, up to longest_retry.";
+        longest_retry: Duration = Default(r#""4 h""#), Reload,
+            "The longest wait between two attempts. A tenth of each wait is left to chance.";
+        deliveries: u32 = Default("100"), Reload,
+            "Deliveries at once. What does not fit waits for its turn.";
+        deliveries_per_domain: u32 = Default("20"), Reload,
+            "Deliveries at once to one domain. Domains take turns, so that none keeps the others \
+             waiting.";
+        messages: u32 = Default("1000000"), Reload,
+            "Messages that may wait. More are answered with 452.";
+        memory: Size = Default(r#""64 MiB""#), Restart,
+            "Octets of messages that are kept in memory for their first attempt. What does not fit \
+             is read from the disk.";
     }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {

@@ -104,9 +104,20 @@ impl Setting for FilePath {
 
     fn read(value: &Value, base: &Path) -> Result<Self, String> {
         match value.as_str() {
-            Some(text) if !text.is_empty() => Ok(FilePath(base.join(text))),
+            Some(text) if !text.is_empty() => Ok(FilePath(base.join(credential(text)))),
             _ => Err(expected(Self::KIND, "\"/var/lib/postseal\"")),
         }
+    }
+}
+
+/// `${CREDENTIALS_DIRECTORY}/name` as systemd means it (systemd.exec(5)); anything else, and this
+/// too where systemd has not set the variable, stays as it is written.
+fn credential(text: &str) -> PathBuf {
+    let name = text.strip_prefix("${CREDENTIALS_DIRECTORY}/");
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY");
+    match (name, dir) {
+        (Some(name), Some(dir)) => Path::new(&dir).join(name),
+        _ => PathBuf::from(text),
     }
 }
 

@@ -17,9 +17,11 @@ use crate::dns::{Resolver, Zone};
 use crate::host::clock::TokioTimer;
 use crate::host::dns::{self, HostResolver};
 use crate::host::fetch::HttpsFetch;
+use crate::host::mailauth::SenderCheck;
 use crate::host::{files, listen};
 use crate::ledger::{self, KeyBook, Report};
 use crate::mail::Address;
+use crate::mailauth::CheckSender;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,6 +87,12 @@ impl Discovery {
     /// Who is asked for names.
     pub fn resolver(&self) -> Arc<dyn Resolver> {
         Arc::clone(&self.resolver) as Arc<dyn Resolver>
+    }
+
+    /// Judges who sent what comes from other servers, by the same name servers.
+    pub fn check_sender(&self) -> Option<Arc<dyn CheckSender>> {
+        let check = SenderCheck::by(&self.resolver)?;
+        Some(Arc::new(check))
     }
 
     /// Who is asked for keys.

@@ -10,9 +10,12 @@ mod commands;
 mod discovery;
 mod events;
 mod explain;
+mod outbound;
 pub mod protocol;
+mod queue;
 mod reload;
 mod run;
+mod sending;
 mod session;
 mod signer;
 mod start;
@@ -49,6 +52,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     control: ControlSocket,
     store: store::Store,
+    outbound: outbound::Outbound,
 }
 
 impl std::fmt::Debug for Server {
@@ -69,10 +73,10 @@ struct Shared {
     mailboxes: Mailboxes,
     discovery: discovery::Discovery,
     receiver: Arc<relay::Receiver>,
+    queue: relay::Queue,
     imap: Arc<Imap>,
     web: Arc<Web>,
-    /// Mail to others, where this server sends any.
-    sending: Option<explain::Sending>,
+    sending: sending::Sending,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }
@@ -106,8 +110,10 @@ impl Shared {
     /// Puts into force what can change while the server runs.
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
+        self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
         self.web.reload(convert::web(config));
+        self.sending.take_up(config);
     }
 }
 

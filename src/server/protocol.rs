@@ -123,6 +123,13 @@ pub enum Request {
         /// Whether it is given out.
         on: bool,
     },
+    /// Look after the queue.
+    Queue {
+        /// What to do.
+        what: QueueVerb,
+        /// Of which message; all of them where `flush` has none.
+        id: Option<String>,
+    },
 }
 
 /// What the server answers.
@@ -147,6 +154,13 @@ pub enum Answer {
     Key {
         /// It.
         key: KeyLine,
+    },
+    /// What waits to go out.
+    Queue {
+        /// Messages, oldest first.
+        items: Vec<QueueItem>,
+        /// How many more there are.
+        more: u64,
     },
     /// How a search for a key went.
     Lookup {
@@ -270,6 +284,58 @@ pub struct Explained {
     pub why: Option<String>,
     /// Where it would go: hosts in the order in which they are tried, or a sentence.
     pub route: Vec<String>,
+}
+
+/// What is done with the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueVerb {
+    /// Show all.
+    List,
+    /// Show one.
+    Show,
+    /// Try now.
+    Flush,
+    /// Stop trying.
+    Hold,
+    /// Go on.
+    Release,
+    /// Take away.
+    Delete,
+}
+
+/// A message that waits to go out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueItem {
+    /// Its name.
+    pub id: String,
+    /// When it was accepted, in seconds since 1970-01-01 UTC.
+    pub accepted: i64,
+    /// Its octets; after a restart those of its sealed form.
+    pub bytes: u64,
+    /// `waiting`, `held` or `accepting`.
+    pub state: String,
+    /// When the next attempt is, in seconds since 1970-01-01 UTC.
+    pub next_attempt: Option<i64>,
+    /// The reverse path; nothing for the null one.
+    pub from: Option<String>,
+    /// Its recipients.
+    pub recipients: Vec<QueueRecipient>,
+}
+
+/// A recipient of a [`QueueItem`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRecipient {
+    /// The address.
+    pub address: String,
+    /// `waiting`, `held`, `delivered` or `failed`.
+    pub state: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The status code of what happened last (RFC 3463).
+    pub status: Option<String>,
+    /// What happened last, in words.
+    pub text: Option<String>,
 }
 
 /// A secret text.

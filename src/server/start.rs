@@ -3,6 +3,8 @@
 
 use super::discovery::{Discovery, Given};
 use super::events::ServerEvent;
+use super::outbound::{self, Outbound};
+use super::sending::{self, Sending};
 use super::store::Store;
 use super::{Server, Shared, admission::Admission};
 use crate::base::budget::ByteBudget;
@@ -13,17 +15,17 @@ use crate::base::event::Log;
 use crate::config::{Config, convert};
 use crate::host::clock::SystemClock;
 use crate::host::control::ControlSocket;
+use crate::host::dkim_key::KeyError;
 use crate::host::entropy::SystemEntropy;
 use crate::host::files::{self, FileError};
 use crate::host::listen::{Kind, Listener};
 use crate::host::log::{Destination, JsonLog, Style};
-use crate::host::mailauth::SenderCheck;
 use crate::host::tls::{Tls, TlsError};
 use crate::host::{listen, process};
-use crate::mailauth::CheckSender;
 use crate::mailbox::imap::{self, Imap};
 use crate::mailbox::{self, Mailboxes};
 use crate::relay;
+use crate::relay::prepare::Preparer;
 use crate::seams::UpgradeTls;
 use crate::vault::ServerKeys;
 use crate::web::{self, Web};
@@ -43,6 +45,10 @@ pub enum StartError {
     File(FileError),
     /// There is a journal but not its key.
     JournalKeyMissing(std::path::PathBuf),
+    /// There is a queue but not its key.
+    QueueKeyMissing(std::path::PathBuf),
+    /// The queue.
+    Queue(relay::queue::OpenError),
     /// The data directory or the journal in it.
     Store(super::store::StoreError),
     /// The account files.
@@ -61,6 +67,8 @@ pub enum StartError {
     Zone(std::path::PathBuf, crate::dns::ZoneError),
     /// The ledger.
     Ledger(String),
+    /// A key that mail is signed with.
+    Dkim(KeyError),
 }
 
 impl std::fmt::Display for StartError {
@@ -72,6 +80,12 @@ impl std::fmt::Display for StartError {
                 "{}: the journal's key is missing, and there is a journal; put the key back",
                 path.display()
             ),
+            StartError::QueueKeyMissing(path) => write!(
+                f,
+                "{}: the queue's key is missing, and there is a queue; put the key back",
+                path.display()
+            ),
+            StartError::Queue(error) => write!(f, "queue: {error}"),
             StartError::Store(error) => error.fmt(f),
             StartError::Accounts(error) => write!(f, "accounts: {error}"),
             StartError::Tls(error) => error.fmt(f),
@@ -85,6 +99,7 @@ impl std::fmt::Display for StartError {
             StartError::Aliases(error) => write!(f, "mail.aliases: {error}"),
             StartError::Zone(path, error) => write!(f, "network.zone: {}: {error}", path.display()),
             StartError::Ledger(error) => write!(f, "ledger: {error}"),
+            StartError::Dkim(error) => write!(f, "dkim: {error}"),
         }
     }
 }
@@ -121,6 +136,13 @@ impl Server {
             options: convert::mailbox(&config, cores()),
         })
         .map_err(|error| StartError::Accounts(error.to_string()))?;
+        let parts = outbound::Parts {
+            disk: store.disk(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            events: events.clone(),
+        };
+        let outbound = Outbound::open(&config, parts).await?;
         let given = Given {
             disk: store.disk(),
             clock: Arc::clone(&clock),
@@ -129,8 +151,16 @@ impl Server {
             journal_key: &journal_key,
         };
         let discovery = Discovery::open(&config, given).await?;
-        let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
+        let given = sending::Given {
+            discovery: &discovery,
+            mailboxes: &mailboxes,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            events: &events,
+        };
+        let sending = Sending::open(&config, given)?;
         let message_budget = ByteBudget::new(config.smtp.memory.0);
+        let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
         let imap = Imap::new(
             convert::imap(&config),
             imap::World {
@@ -148,12 +178,20 @@ impl Server {
                 log: events.clone(),
             },
         );
+        let to_others = relay::Outbound {
+            enqueue: Arc::new(outbound.queue.clone()),
+            prepare: Arc::<Preparer>::clone(&sending.preparer),
+        };
         let receiver = relay::Receiver::new(
             convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
             relay::World {
                 deliver: Arc::new(mailboxes.clone()),
-                outbound: None,
-                check_sender: check_sender(&config),
+                outbound: Some(to_others),
+                check_sender: config
+                    .incoming
+                    .authenticate
+                    .then(|| discovery.check_sender())
+                    .flatten(),
                 authenticate: Arc::new(mailboxes.clone()),
                 tls: Some(tls_upgrade),
                 message_budget,
@@ -176,13 +214,14 @@ impl Server {
             mailboxes,
             discovery,
             receiver,
+            queue: outbound.queue.clone(),
             imap,
             web,
-            sending: None,
+            sending,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
-        Ok(Server { shared: Arc::new(shared), listeners, control, store })
+        Ok(Server { shared: Arc::new(shared), listeners, control, store, outbound })
     }
 
     /// The mailbox role, for accounts that are made before serving.
@@ -204,11 +243,6 @@ fn open_log(
 
 pub(super) fn log_destination(config: &Config) -> Destination {
     convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
-}
-
-fn check_sender(config: &Config) -> Option<Arc<dyn CheckSender>> {
-    let check = config.incoming.authenticate.then(|| SenderCheck::by_system(None))??;
-    Some(Arc::new(check))
 }
 
 /// The journal key is made at the very first start; a journal whose key is gone is not taken over.

@@ -1,8 +1,11 @@
 //! ASCII armor of messages: written for mail, and read strictly.
 //!
-//! Written with lines of 76 characters and CRLF, and without the checksum, which RFC 9580 asks new
-//! programs to leave out. Read: one block and nothing around it but white space; a checksum may
-//! stand there and is not compared, for the ciphertext is authenticated by something better.
+//! Written with lines of 76 characters and CRLF. Read: one block and nothing around it but white
+//! space; a checksum may stand there and is not compared, for the ciphertext is authenticated by
+//! something better.
+//!
+//! The checksum is for old programs: GnuPG 2.2 reads the closing line as data where the base64
+//! before it has no padding of its own and no checksum follows. New programs must not see one.
 //!
 //! # Standards
 //! RFC 9580 §6.2 (armor), §6.1 (the checksum); RFC 2045 §6.8 (lines of base64).
@@ -18,12 +21,26 @@ const HEADER_LINES_MAX: usize = 32;
 const BEGIN: &[u8] = b"-----BEGIN PGP MESSAGE-----";
 const END: &[u8] = b"-----END PGP MESSAGE-----";
 
+/// Whether a checksum is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// For version 1 of encrypted data, which old programs read.
+    Written,
+    /// For version 2: RFC 9580 §6.1 says MUST NOT.
+    None,
+}
+
 /// Appends `binary` in armor, lines ended by CRLF.
-pub fn write(out: &mut Vec<u8>, binary: &[u8]) {
+pub fn write(out: &mut Vec<u8>, binary: &[u8], checksum: Checksum) {
     out.reserve(binary.len() / 3 * 4 * (LINE_CHARS + 2) / LINE_CHARS + 128);
     out.extend_from_slice(BEGIN);
     out.extend_from_slice(b"\r\n\r\n");
     write_base64(out, binary);
+    if checksum == Checksum::Written {
+        let [_, value @ ..] = crc24(binary).to_be_bytes();
+        out.push(b'=');
+        write_base64(out, &value);
+    }
     out.extend_from_slice(END);
     out.extend_from_slice(b"\r\n");
 }
@@ -39,6 +56,32 @@ fn write_base64(out: &mut Vec<u8>, binary: &[u8]) {
         out.extend_from_slice(&line[..filled]);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// RFC 9580 §6.1.1: CRC-24, an octet at a time.
+fn crc24(binary: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = crc24_table();
+    binary.iter().fold(0x00B7_04CE, |crc, octet| {
+        (crc << 8) & 0x00FF_FFFF ^ TABLE[((crc >> 16) as u8 ^ octet) as usize]
+    })
+}
+
+const fn crc24_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (mut crc, mut bit) = ((octet as u32) << 16, 0);
+        while bit < 8 {
+            crc <<= 1;
+            if crc & 0x0100_0000 != 0 {
+                crc ^= 0x0186_4CFB;
+            }
+            bit += 1;
+        }
+        table[octet] = crc;
+        octet += 1;
+    }
+    table
 }
 
 /// The octets in the one armor block that `text` is; `None` if it is anything else.
@@ -107,11 +150,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_checksum_is_the_published_one_and_can_be_left_out() {
+        // The check value of CRC-24/OPENPGP in the catalogue of parametrised CRCs.
+        assert_eq!(crc24(b"123456789"), 0x0021_CF02);
+        let text = |checksum| {
+            let mut out = Vec::new();
+            write(&mut out, b"123456789", checksum);
+            String::from_utf8(out).unwrap()
+        };
+        assert!(text(Checksum::Written).contains("\r\nMTIzNDU2Nzg5\r\n=Ic8C\r\n-----END"));
+        assert!(text(Checksum::None).contains("\r\nMTIzNDU2Nzg5\r\n-----END"));
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(binary in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn what_is_written_is_read(
+            binary in proptest::collection::vec(any::<u8>(), 0..400),
+            is_v1: bool,
+        ) {
             let mut text = Vec::new();
-            write(&mut text, &binary);
+            let checksum = if is_v1 { Checksum::Written } else { Checksum::None };
+            write(&mut text, &binary, checksum);
             prop_assert!(text.split(|octet| *octet == b'\n').all(|line| line.len() <= 77));
             prop_assert_eq!(read(&text), Some(binary));
         }

@@ -11,7 +11,8 @@
 //! # Standards
 //! RFC 3156 §4 (the two parts), RFC 9788 §5.2 (composing), RFC 2046 §5.1.1 (boundaries).
 
-use super::{armor, encrypt, fields, pad};
+use super::armor::{self, Checksum};
+use super::{encrypt, fields, pad};
 use crate::base::entropy::{self, Entropy};
 use crate::mail::header;
 use crate::pgp::peer::PeerCert;
@@ -54,11 +55,11 @@ pub fn seal_mime(
     let parted = fields::part(block);
     let is_v2 = encrypt::all_take_v2(&to);
     let payload = payload(&parted, body, !is_v2);
-    let sealed = match is_v2 {
-        true => encrypt::v2(&payload, &to, entropy)?,
-        false => encrypt::v1(&payload, &to)?,
+    let (sealed, checksum) = match is_v2 {
+        true => (encrypt::v2(&payload, &to, entropy)?, Checksum::None),
+        false => (encrypt::v1(&payload, &to)?, Checksum::Written),
     };
-    Ok(enveloped(parted.outer, &sealed, entropy))
+    Ok(enveloped(parted.outer, &sealed, checksum, entropy))
 }
 
 /// Two addresses may have one key.
@@ -86,7 +87,7 @@ fn payload(parted: &fields::Parted, body: &[u8], padded: bool) -> Vec<u8> {
 }
 
 /// RFC 3156 §4: the outer header and the two parts.
-fn enveloped(outer: Vec<u8>, sealed: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+fn enveloped(outer: Vec<u8>, sealed: &[u8], checksum: Checksum, entropy: &dyn Entropy) -> Vec<u8> {
     let random: [u8; 16] = entropy::bytes(entropy);
     let boundary: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
     let mut out = outer;
@@ -104,7 +105,7 @@ fn enveloped(outer: Vec<u8>, sealed: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
          Content-Disposition: inline; filename=\"encrypted.asc\"\r\n\r\n"
     );
     out.extend_from_slice(head.as_bytes());
-    armor::write(&mut out, sealed);
+    armor::write(&mut out, sealed, checksum);
     out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     out
 }

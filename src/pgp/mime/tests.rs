@@ -309,7 +309,7 @@ fn pgp_mime(control: &str, data: &str) -> Vec<u8> {
 
 fn armored(packets: &[u8]) -> String {
     let mut text = Vec::new();
-    armor::write(&mut text, packets);
+    armor::write(&mut text, packets, armor::Checksum::None);
     String::from_utf8(text).unwrap()
 }
 

@@ -177,7 +177,7 @@ fn session_keys(message: &[u8]) -> usize {
     use base64::Engine;
     let text = text(message);
     let armor = text.split("BEGIN PGP MESSAGE-----\r\n\r\n").nth(1).unwrap();
-    let armor: String = armor.split("\r\n-----END").next().unwrap().split_whitespace().collect();
+    let armor: String = armor.split("\r\n=").next().unwrap().split_whitespace().collect();
     let binary = base64::engine::general_purpose::STANDARD.decode(armor).unwrap();
     // Each of ours is a packet of type 1 with a length of one octet.
     let (mut at, mut count) = (0, 0);

@@ -50,7 +50,7 @@ use tokio::sync::Notify;
 pub const RECIPIENTS_MAX: usize = 1000;
 
 /// How often days are begun and ended and memory is tidied.
-const CARE_TIME: Duration = Duration::from_secs(60);
+const CARE_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The queue; clones are the same one.
 #[derive(Clone)]
