@@ -1,5 +1,5 @@
-//! What GnuPG encrypts and signs is opened at the fold: its own framing, compression and signatures.
-//! Passed over where no `gpg` is installed.
+//! What GnuPG encrypts and signs is opened at the fold: its own framing, compression and
+//! signatures. Passed over where no `gpg` is installed.
 
 #![allow(
     clippy::disallowed_methods,

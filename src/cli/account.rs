@@ -126,7 +126,11 @@ fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
             _ => accounts.iter().for_each(|account| println!("{}", row(account))),
         },
         Answer::Failed { error } => return Err(Failure(error)),
-        Answer::Status { .. } | Answer::Key { .. } | Answer::Explained(_) => {
+        Answer::Status { .. }
+        | Answer::Key { .. }
+        | Answer::Queue { .. }
+        | Answer::Lookup { .. }
+        | Answer::Explained(_) => {
             return Err(Failure("the server answered something else".into()));
         }
     }

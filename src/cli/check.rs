@@ -70,6 +70,10 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
             error(key, problem.to_string());
         }
     }
+    let queue_made = !files::exists(&config.server.data_dir.0.join(crate::queue::epochs::FILE));
+    if let Some(problem) = key_problem(&config.keys.queue.0, queue_made) {
+        error("keys.queue", problem);
+    }
     if let Some(path) = &config.keys.pepper
         && let Some(problem) = key_problem(&path.0, false)
     {

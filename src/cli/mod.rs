@@ -12,6 +12,7 @@ mod dns;
 mod explain;
 mod fsck;
 mod key;
+mod queue;
 mod quickstart;
 mod serve;
 mod version;
@@ -36,6 +37,7 @@ enum Command {
     Key(key::Arguments),
     Dns(dns::Arguments),
     Explain(explain::Arguments),
+    Queue(queue::Arguments),
     Fsck(fsck::Arguments),
     Version(version::Arguments),
 }
@@ -65,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Key(arguments) => key::run(&arguments),
         Command::Dns(arguments) => dns::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Queue(arguments) => queue::run(&arguments),
         Command::Fsck(arguments) => fsck::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };

@@ -5,14 +5,18 @@ use super::Config;
 use super::values::{DmarcAction, LogAddresses, LogDestination, LogLevel};
 use crate::base::event::Level;
 use crate::base::secret::SecretBytes;
+use crate::discovery;
+use crate::ledger;
 use crate::mail::Address;
 use crate::mailauth::KeyKind;
 use crate::mailbox::{self, imap};
 use crate::plan;
+use crate::queue;
 use crate::relay::{self, transmit};
 use crate::smtp::client::Credential;
 use crate::vault::KdfLimits;
 use crate::web;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -106,6 +110,22 @@ pub fn seal(config: &Config) -> relay::prepare::PrepareOptions {
     }
 }
 
+/// How the queue is run.
+pub fn queue(config: &Config) -> queue::Options {
+    let options = &config.queue;
+    queue::Options {
+        schedule: queue::Schedule {
+            first: options.first_retry,
+            longest: options.longest_retry,
+            lifetime: options.lifetime,
+            delay_notice: options.delay_notice,
+        },
+        destination_concurrency_max: options.deliveries_per_domain.max(1) as usize,
+        concurrency_max: options.deliveries.max(1) as usize,
+        items_max: options.messages as usize,
+    }
+}
+
 /// What IMAP sessions may do.
 pub fn imap(config: &Config) -> imap::Options {
     imap::Options {
@@ -131,6 +151,29 @@ pub fn web_certificate(config: &Config) -> (&Path, &Path) {
     match (&config.web.certificate, &config.web.key) {
         (Some(certificate), Some(key)) => (&certificate.0, &key.0),
         _ => (&config.tls.certificate.0, &config.tls.key.0),
+    }
+}
+
+/// How keys are searched for by a server that has the addresses `own`.
+pub fn discovery(config: &Config, own: Vec<IpAddr>) -> discovery::Options {
+    discovery::Options {
+        vet: discovery::Vet { excepted: config.network.private.clone(), own },
+        https_port: config.network.https_port.0,
+        time_max: config.discovery.timeout,
+    }
+}
+
+/// How long it is believed what was found out about keys.
+pub fn ledger(config: &Config) -> ledger::Options {
+    let discovery = &config.discovery;
+    ledger::Options {
+        found: discovery.found,
+        absent: discovery.absent,
+        failed: discovery.failed,
+        missing: discovery.missing,
+        searches_max: discovery.searches as usize,
+        searches_per_domain_max: discovery.searches_per_domain as usize,
+        local_domains: domains(config),
     }
 }
 

@@ -36,6 +36,7 @@ pub fn review(config: &Config) -> Vec<Remark> {
     remarks.extend(mail(config));
     remarks.extend(outgoing(config));
     remarks.extend(keys(config));
+    remarks.extend(network(config));
     remarks.extend(web(config));
     remarks.extend(dkim(config));
     remarks.extend(seal(config));
@@ -144,6 +145,23 @@ fn outgoing(config: &Config) -> Vec<Remark> {
     remarks
 }
 
+fn network(config: &Config) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    if !config.network.dnssec {
+        let text = "nothing that name servers say is proven any more: whoever is on the way to them \
+                    can say that a domain has no keys";
+        remarks.push(warning("network.dnssec", text));
+    }
+    if !config.network.private.is_empty() {
+        let text = "whoever names a recipient can make this server connect to these networks";
+        remarks.push(warning("network.private", text));
+    }
+    if config.discovery.timeout.is_zero() {
+        remarks.push(error("discovery.timeout", "without time no key is ever found"));
+    }
+    remarks
+}
+
 fn keys(config: &Config) -> Vec<Remark> {
     let data = &config.server.data_dir.0;
     let pepper = config.keys.pepper.as_ref().map(|path| ("keys.pepper", path.0.as_path()));
@@ -151,7 +169,9 @@ fn keys(config: &Config) -> Vec<Remark> {
         KeyKind::Ed25519 => ("dkim.ed25519_key", path),
         KeyKind::Rsa => ("dkim.rsa_key", path),
     };
-    std::iter::once(("keys.journal", config.keys.journal.0.as_path()))
+    [("keys.journal", &config.keys.journal), ("keys.queue", &config.keys.queue)]
+        .into_iter()
+        .map(|(key, path)| (key, path.0.as_path()))
         .chain(pepper)
         .chain(convert::dkim_keys(config).into_iter().map(key))
         .filter(|(_, path)| is_inside(path, data))
@@ -266,6 +286,22 @@ mod tests {
         let mut config = sample();
         config.keys.journal.0 = "/var/lib/postseal-keys/k".into();
         assert_eq!(review(&config), []);
+    }
+
+    #[test]
+    fn what_weakens_the_search_for_keys_is_told() {
+        let mut config = sample();
+        config.network.dnssec = false;
+        config.network.private = vec![crate::discovery::Network::parse("10.0.0.0/8").unwrap()];
+        config.discovery.timeout = std::time::Duration::ZERO;
+        let told: Vec<_> = review(&config).iter().map(|r| (r.key, r.weight)).collect();
+        let (error, warning) = (Weight::Error, Weight::Warning);
+        let keys = [
+            ("discovery.timeout", error),
+            ("network.dnssec", warning),
+            ("network.private", warning),
+        ];
+        assert_eq!(told, keys);
     }
 
     #[test]

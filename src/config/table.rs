@@ -10,6 +10,7 @@ use super::values::{
     Delimiter, DmarcAction, DomainName, FieldName, FilePath, LogAddresses, LogDestination,
     LogLevel, Port, Setting, Size,
 };
+use crate::discovery;
 use crate::plan::{Policy, Rule};
 use crate::relay::Relayhost;
 use crate::relay::transmit::TlsPolicy;
@@ -166,6 +167,10 @@ options! {
             "The key under which the journal and the account files carry their checks, 64 hex \
              digits. It is made at the first start; keep a copy, for without it the journal is \
              not believed.";
+        queue: FilePath = Default(r#""/etc/postseal/queue.key""#), Restart,
+            "The key under which mail that waits to go out can be opened, 64 hex digits, made at \
+             the first start. Who has it and the data directory reads that mail; a path that begins \
+             with ${CREDENTIALS_DIRECTORY}/ is a systemd credential.";
         pepper: Option<FilePath> = Default(r#""""#), Restart,
             "A file with 64 hex digits that enter every slow password derivation. With it a \
              stolen data directory cannot be tried against guessed passwords; if it is lost, \
@@ -173,8 +178,8 @@ options! {
     }
     mail: Mail "Whose mail is accepted." {
         domains: Vec<DomainName> = Required(r#"["example.org"]"#), Restart,
-            "The domains whose addresses live here. Mail to any other domain is refused, for \
-             this server does not relay.";
+            "The domains whose addresses live here. Mail to any other domain is taken from users \
+             who have logged in, and from nobody else.";
         aliases: Option<FilePath> = Default(r#""""#), Reload,
             "A text file with lines `alias: address, address`; an alias without domain holds in \
              every domain. Each target must be an account here.";
@@ -189,11 +194,10 @@ options! {
         smtp: Vec<SocketAddr> = Default(r#"["0.0.0.0:25", "[::]:25"]"#), Restart,
             "Mail from other servers (RFC 5321). STARTTLS is offered, and no login.";
         submission: Vec<SocketAddr> = Default(r#"["0.0.0.0:587", "[::]:587"]"#), Restart,
-            "Mail from users with STARTTLS and login (RFC 6409). Only local recipients are \
-             accepted.";
+            "Mail from users with STARTTLS and login (RFC 6409). No login is possible before TLS.";
         submissions: Vec<SocketAddr> = Default(r#"["0.0.0.0:465", "[::]:465"]"#), Restart,
-            "Mail from users with TLS from the first octet and login (RFC 8314 §3.3). Only local \
-             recipients are accepted.";
+            "Mail from users with TLS from the first octet and login (RFC 8314 §3.3). \
+             Preferred over STARTTLS.";
         imap: Vec<SocketAddr> = Default(r#"["0.0.0.0:143", "[::]:143"]"#), Restart,
             "Mail programs with STARTTLS (RFC 3501). No login is possible before TLS.";
         imaps: Vec<SocketAddr> = Default(r#"["0.0.0.0:993", "[::]:993"]"#), Restart,
@@ -264,7 +268,8 @@ options! {
     outgoing: Outgoing "Mail to other servers." {
         relayhost: Option<Relayhost> = Default(r#""""#), Reload,
             "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that \
-             its MX records are not looked for. When empty, mail goes to the servers of each domain.";
+             its MX records are not looked for. When empty, mail goes to the servers of each \
+             domain.";
         relayhost_user: String = Default(r#""""#), Reload,
             "Who to log in as at the relay, or nobody when empty. A login takes place only over \
              TLS with a certificate that is valid for the relay's name.";
@@ -365,6 +370,29 @@ options! {
             "Puts the sender's public certificate into his mail (Autocrypt level 1), so that \
              answers can be sealed. Mail that his own program has sealed is not touched.";
     }
+    queue: Queue "Mail that waits to go out." {
+        lifetime: Duration = Default(r#""5 d""#), Reload,
+            "After how long a message is given up that could not be delivered, and its sender told. \
+             RFC 5321 §4.5.4.1 asks for four to five days.";
+        delay_notice: Duration = Default(r#""4 h""#), Reload,
+            "After how long the sender is told that a message is late; 0 s for never. He is told \
+             once for each recipient.";
+        first_retry: Duration = Default(r#""5 min""#), Reload,
+            "How long after the first attempt the second one is. Each further wait is longer by a \
+             factor of 1.6, up to longest_retry.";
+        longest_retry: Duration = Default(r#""4 h""#), Reload,
+            "The longest wait between two attempts. A tenth of each wait is left to chance.";
+        deliveries: u32 = Default("100"), Reload,
+            "Deliveries at once. What does not fit waits for its turn.";
+        deliveries_per_domain: u32 = Default("20"), Reload,
+            "Deliveries at once to one domain. Domains take turns, so that none keeps the others \
+             waiting.";
+        messages: u32 = Default("1000000"), Reload,
+            "Messages that may wait. More are answered with 452.";
+        memory: Size = Default(r#""64 MiB""#), Restart,
+            "Octets of messages that are kept in memory for their first attempt. What does not fit \
+             is read from the disk.";
+    }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {
         size: Size = Default(r#""20 GiB""#), Restart,
@@ -394,6 +422,50 @@ options! {
         waiting: u32 = Default("256"), Restart,
             "Logins that may wait for their derivation, fairly by network and account. Beyond it \
              the answer is to try later.";
+    }
+    network: Network "How other servers are found and reached. Most of it is for closed networks." {
+        resolvers: Vec<SocketAddr> = Default("[]"), Restart,
+            "The name servers to ask, each with its port; empty means those of /etc/resolv.conf. \
+             They must hand on DNSSEC records.";
+        dnssec: bool = Default("true"), Restart,
+            "Whether answers of name servers are validated by DNSSEC. Switch it off only where the \
+             name servers strip signatures, for then every answer is refused.";
+        trust_anchor: Option<FilePath> = Default(r#""""#), Restart,
+            "A file with the DNSKEY records of the root that is trusted in place of the \
+             internet's. It is for closed networks with a signed root of their own.";
+        zone: Option<FilePath> = Default(r#""""#), Restart,
+            "A text file with names that are known without asking, in lines such as \
+             `mail.example.org A 192.0.2.1` and `$zone example.org`. Names in its zones are never \
+             asked for elsewhere.";
+        tls_roots: Option<FilePath> = Default(r#""""#), Reload,
+            "A PEM file with certificate authorities that are trusted beside the system's. It is \
+             for closed networks.";
+        https_port: Port = Default("443"), Restart,
+            "The port at which key directories of other domains are asked. Only closed networks \
+             have another than 443.";
+        private: Vec<discovery::Network> = Default("[]"), Restart,
+            "Networks, such as 10.0.0.0/8, that may be contacted for keys although they are \
+             private. Whoever names a recipient can then make this server connect there.";
+    }
+    discovery: Discovery "How long it is believed what was found out about recipients' keys." {
+        found: Duration = Default(r#""1 d""#), Restart,
+            "How long a key that was found is used without asking again. A revocation is noticed \
+             no sooner.";
+        absent: Duration = Default(r#""3 h""#), Restart,
+            "How long it is believed that an address has no key, or one that cannot be used. Then \
+             it is asked again.";
+        failed: Duration = Default(r#""10 min""#), Restart,
+            "How long after a failed search it is not searched again. Mail waits meanwhile; a \
+             failure never counts as an absence.";
+        missing: Duration = Default(r#""30 d""#), Restart,
+            "How long a key that was once seen is used on while its directory does not have it or \
+             fails. After that mail is held, and never sent plain.";
+        timeout: Duration = Default(r#""10 s""#), Restart,
+            "How long one search may take as a whole. Senders may wait for less.";
+        searches: u32 = Default("64"), Restart,
+            "Searches at once. More wait within their time.";
+        searches_per_domain: u32 = Default("4"), Restart,
+            "Searches at once for addresses of one domain. It spares small directories.";
     }
     log: Log "What is reported, one JSON object a line. Subjects, bodies and secrets never are." {
         level: LogLevel = Default(r#""info""#), Reload,

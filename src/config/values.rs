@@ -4,6 +4,7 @@
 //! Sizes and times carry their unit in the text (`"50 MiB"`, `"5 min"`), so that no reader has to
 //! guess it. Relative paths are taken from the directory of the configuration file.
 
+use crate::discovery::Network;
 use crate::plan::{Policy, Rule};
 use crate::relay::Relayhost;
 use crate::relay::transmit::TlsPolicy;
@@ -67,6 +68,25 @@ impl Setting for u32 {
     }
 }
 
+impl Setting for Network {
+    const KIND: &'static str = "network";
+
+    fn read(value: &Value, _: &Path) -> Result<Self, String> {
+        value
+            .as_str()
+            .and_then(|text| Network::parse(text).ok())
+            .ok_or_else(|| expected(Self::KIND, "\"10.0.0.0/8\" or \"fd00::/8\""))
+    }
+}
+
+impl Setting for Vec<Network> {
+    const KIND: &'static str = "list of networks";
+
+    fn read(value: &Value, base: &Path) -> Result<Self, String> {
+        list(value, base, "[\"10.0.0.0/8\"]")
+    }
+}
+
 impl Setting for bool {
     const KIND: &'static str = "true or false";
 
@@ -84,9 +104,20 @@ impl Setting for FilePath {
 
     fn read(value: &Value, base: &Path) -> Result<Self, String> {
         match value.as_str() {
-            Some(text) if !text.is_empty() => Ok(FilePath(base.join(text))),
+            Some(text) if !text.is_empty() => Ok(FilePath(base.join(credential(text)))),
             _ => Err(expected(Self::KIND, "\"/var/lib/postseal\"")),
         }
+    }
+}
+
+/// `${CREDENTIALS_DIRECTORY}/name` as systemd means it (systemd.exec(5)); anything else, and this
+/// too where systemd has not set the variable, stays as it is written.
+fn credential(text: &str) -> PathBuf {
+    let name = text.strip_prefix("${CREDENTIALS_DIRECTORY}/");
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY");
+    match (name, dir) {
+        (Some(name), Some(dir)) => Path::new(&dir).join(name),
+        _ => PathBuf::from(text),
     }
 }
 
@@ -447,6 +478,17 @@ mod tests {
         assert_eq!(read::<FilePath>("\"/srv/x\"").unwrap().0, Path::new("/srv/x"));
         assert_eq!(read::<Option<FilePath>>("\"\"").unwrap(), None);
         assert!(read::<FilePath>("\"\"").is_err());
+    }
+
+    #[test]
+    fn ports_and_networks_are_read_exactly() {
+        assert_eq!(read::<Port>("443").unwrap(), Port(443));
+        for bad in ["0", "65536", "-1", "\"443\""] {
+            assert!(read::<Port>(bad).is_err(), "{bad}");
+        }
+        assert_eq!(read::<Vec<Network>>("[\"10.0.0.0/8\", \"::1\"]").unwrap().len(), 2);
+        let error = read::<Vec<Network>>("[\"10.0.0.1/8\"]").unwrap_err();
+        assert!(error.starts_with("entry 1: expected a network"), "{error}");
     }
 
     #[test]

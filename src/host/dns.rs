@@ -90,6 +90,11 @@ impl HostResolver {
         self.inner.as_ref().err().map(String::as_str)
     }
 
+    /// The library's resolver, where there is one, and the zone, for a library that asks by itself.
+    pub(super) fn parts(&self) -> (Option<TokioResolver>, Option<&Zone>) {
+        (self.inner.as_ref().ok().cloned(), self.zone.as_ref())
+    }
+
     fn zone(&self, name: &Name) -> Option<&Zone> {
         self.zone.as_ref().filter(|zone| zone.covers(name))
     }

@@ -56,6 +56,19 @@ pub fn is_missing_family(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|raw| missing.iter().any(|errno| errno.raw_os_error() == raw))
 }
 
+/// The addresses by which this machine reaches the world: one for each family, as the routes have
+/// it. Nothing is sent for this.
+pub fn addresses_outwards() -> Vec<std::net::IpAddr> {
+    // Addresses of documentation (RFC 5737, RFC 3849): they are routed like any other.
+    let ways = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let outwards = |(from, to): (&str, &str)| {
+        let socket = std::net::UdpSocket::bind(from)?;
+        socket.connect(to)?;
+        socket.local_addr()
+    };
+    ways.into_iter().filter_map(|way| outwards(way).ok()).map(|address| address.ip()).collect()
+}
+
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {

@@ -13,6 +13,7 @@
 
 mod written;
 
+use super::dns::HostResolver;
 use crate::base::BoxFuture;
 use crate::dns::Zone;
 use crate::mailauth::{
@@ -20,6 +21,8 @@ use crate::mailauth::{
     Policy, SpfResult, SpfVerdict, Verdicts, from_fields, is_near,
 };
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::ResolverConfig;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::dmarc::{self, Alignment};
 use mail_auth::spf::verify::SpfParameters;
@@ -27,7 +30,10 @@ use mail_auth::{
     AuthenticatedMessage, DkimOutput, DmarcOutput, DnsError, Error, MessageAuthenticator,
     Parameters, SpfOutput,
 };
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use written::Written;
@@ -51,10 +57,15 @@ impl SenderCheck {
         SenderCheck { authenticator, written: Written(zone) }
     }
 
-    /// A judge who asks the system's name servers; `None` where there are none to be found.
-    pub fn by_system(zone: Option<Arc<Zone>>) -> Option<SenderCheck> {
-        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build()).ok()?;
-        Some(SenderCheck::new(resolver, zone))
+    /// A judge who asks as `resolver` does. Without name servers it knows what the zone says.
+    pub fn by(resolver: &HostResolver) -> Option<SenderCheck> {
+        let (inner, zone) = resolver.parts();
+        let nobody = || {
+            let config = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+            let provider = TokioRuntimeProvider::default();
+            TokioResolver::builder_with_config(config, provider).build().ok()
+        };
+        Some(SenderCheck::new(inner.or_else(nobody)?, zone.cloned().map(Arc::new)))
     }
 
     fn asking<P>(&self, params: P) -> Asked<'_, P> {
@@ -184,7 +195,20 @@ impl CheckSender for SenderCheck {
         message: &'a [u8],
         time_max: Duration,
     ) -> BoxFuture<'a, Verdicts> {
-        Box::pin(self.verdicts(envelope, message, Instant::now() + time_max))
+        let verdicts = self.verdicts(envelope, message, Instant::now() + time_max);
+        Box::pin(Guarded(Box::pin(verdicts)))
+    }
+}
+
+/// Whatever a library does with a stranger's octets, the message is taken: a panic is no verdict.
+struct Guarded<'a>(BoxFuture<'a, Verdicts>);
+
+impl Future for Guarded<'_> {
+    type Output = Verdicts;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdicts> {
+        let poll = AssertUnwindSafe(|| self.0.as_mut().poll(context));
+        std::panic::catch_unwind(poll).unwrap_or_else(|_| Poll::Ready(Verdicts::default()))
     }
 }
 

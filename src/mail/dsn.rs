@@ -37,6 +37,8 @@ pub enum Kind {
     Hold,
     /// It was handed to a server that makes no reports (RFC 3461 §5.2.2).
     Relayed,
+    /// It is in a mailbox here.
+    Delivered,
 }
 
 /// A report to be written.
@@ -126,6 +128,7 @@ fn head(report: &Report<'_>, boundary: &str) -> String {
         Kind::Delay => "Your message is delayed",
         Kind::Hold => "Your message is held",
         Kind::Relayed => "Your message was handed on",
+        Kind::Delivered => "Your message was delivered",
     };
     let date = date(report.now);
     let Report { server, token, to, .. } = report;
@@ -163,6 +166,9 @@ fn words(report: &Report<'_>) -> String {
              server can\r\nhave it tried again or take it away:\r\n\r\n    \
              postseal queue release {id}\r\n    postseal queue delete {id}\r\n"
         ),
+        Kind::Delivered => {
+            "Your message has reached the mailboxes of the recipients below.\r\n".to_owned()
+        }
         Kind::Relayed => "Your message was handed on for the recipients below, to servers that \
                           make no reports of\r\ntheir own. This is the last that is known of it \
                           here.\r\n"
@@ -217,6 +223,7 @@ fn recipient_status(out: &mut String, recipient: &Recipient<'_>, report: &Report
             Kind::Failure => "failed",
             Kind::Delay | Kind::Hold => "delayed",
             Kind::Relayed => "relayed",
+            Kind::Delivered => "delivered",
         },
     );
     field("Status", status_code(recipient.status, report));
@@ -244,7 +251,7 @@ fn status_code<'a>(status: &'a str, report: &Report<'_>) -> &'a str {
         (true, _) => status,
         (false, Kind::Failure) => "5.0.0",
         (false, Kind::Delay | Kind::Hold) => "4.0.0",
-        (false, Kind::Relayed) => "2.0.0",
+        (false, Kind::Relayed | Kind::Delivered) => "2.0.0",
     }
 }
 
@@ -417,6 +424,7 @@ mod tests {
             (Kind::Delay, "Action: delayed", "until Tue, 25 Nov 1997"),
             (Kind::Hold, "Action: delayed", "postseal queue release 00AB"),
             (Kind::Relayed, "Action: relayed", "handed on"),
+            (Kind::Delivered, "Action: delivered", "has reached"),
         ] {
             let text = text(kind, Original::Named(MESSAGE));
             assert!(text.contains(action) && text.contains(words), "{text}");

@@ -31,7 +31,7 @@ pub fn speaks_for(signer: &str, author: &str) -> bool {
 }
 
 fn plain(domain: &str) -> &str {
-    domain.strip_suffix('.').unwrap_or(domain)
+    domain.trim_end_matches('.')
 }
 
 #[cfg(test)]
@@ -58,6 +58,7 @@ mod tests {
             ("", "", false),
             ("example.org", "", false),
             ("localhost", "localhost", true),
+            ("..", "..", false),
         ] {
             assert_eq!(speaks_for(signer, author), speaks, "{signer} for {author}");
         }

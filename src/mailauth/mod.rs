@@ -16,6 +16,7 @@
 
 mod align;
 mod author;
+mod body;
 mod bounded;
 mod results;
 mod sign;

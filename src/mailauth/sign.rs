@@ -9,14 +9,13 @@
 //! RFC 6376 §3.4.2 and §3.4.4 (relaxed), §3.7 (what is hashed), §5.4.2 (fields named beyond those
 //! that are there), RFC 8463 (Ed25519-SHA256), RFC 8301 (RSA of 2048 bits, SHA-256).
 
+use super::body::BodyHash;
 use crate::base::clock::Clock;
 use crate::base::crypto;
 use crate::mail::header;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use mail_auth::common::crypto::{HashContext, HashImpl, Sha256};
 use mail_auth::dkim::Canonicalization;
-use mail_auth::dkim::canonicalize::BodyHasher;
 use std::sync::Arc;
 
 /// The fields that are signed, present or not.
@@ -212,10 +211,9 @@ fn write_relaxed(out: &mut Vec<u8>, name: &[u8], body: &[u8]) {
 }
 
 fn hash_body(body: &[u8]) -> Vec<u8> {
-    let mut hasher = BodyHasher::new(Sha256::hasher(), Canonicalization::Relaxed, 0);
-    hasher.write(body);
-    let (context, _) = hasher.finish();
-    context.complete().as_ref().to_vec()
+    let mut hash = BodyHash::new(Canonicalization::Relaxed);
+    hash.feed(body);
+    hash.finish()
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! left where it is, in the vault.
 //!
 //! # Known gaps
-//! RSA and ElGamal secret keys are passed over: the library's default backend does not handle them
-//! in constant time. None is generated here.
+//! - RSA and ElGamal secret keys are passed over unless the build has OpenSSL's constant-time code.
+//! - A primary key that encrypts by itself is not used.
 //!
 //! # Standards
 //! RFC 9580 §5.1 (PKESK), RFC 9980 (post-quantum algorithms).
 
+use super::import::may_open;
 use crate::base::secret::SecretBytes;
 use openpgp::crypto::{KeyPair, SessionKey};
 use openpgp::packet::PKESK;
@@ -58,7 +59,8 @@ impl IdentityKeys {
             Packet::SecretKey(primary) => self.identities.push(primary.fingerprint()),
             Packet::SecretSubkey(subkey) => {
                 let (handle, algorithm) = (subkey.key_handle(), subkey.pk_algo());
-                if !opens(algorithm) || self.subkeys.len() >= SUBKEYS_MAX {
+                let opens = algorithm.for_encryption() && may_open(algorithm);
+                if !opens || self.subkeys.len() >= SUBKEYS_MAX {
                     return;
                 }
                 if let Ok(pair) = subkey.into_keypair() {
@@ -89,18 +91,6 @@ impl IdentityKeys {
             pkesk.decrypt(&mut *pair, None)
         })
     }
-}
-
-/// Whether a secret key of this algorithm is used here.
-fn opens(algorithm: PublicKeyAlgorithm) -> bool {
-    matches!(
-        algorithm,
-        PublicKeyAlgorithm::ECDH
-            | PublicKeyAlgorithm::X25519
-            | PublicKeyAlgorithm::X448
-            | PublicKeyAlgorithm::MLKEM768_X25519
-            | PublicKeyAlgorithm::MLKEM1024_X448
-    )
 }
 
 impl fmt::Debug for IdentityKeys {

@@ -180,7 +180,7 @@ fn without_stubs(cert: Cert) -> Result<Cert, ImportError> {
 
 /// Whether this build opens mail with secret keys of the algorithm.
 #[expect(deprecated, reason = "old keys name algorithms that are made no more")]
-fn may_open(algorithm: PublicKeyAlgorithm) -> bool {
+pub(super) fn may_open(algorithm: PublicKeyAlgorithm) -> bool {
     use PublicKeyAlgorithm as A;
     let constant_time = !matches!(
         algorithm,

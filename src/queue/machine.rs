@@ -12,9 +12,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long until a report is tried again that could not be stored.
-const REPORT_RETRY: Duration = Duration::from_secs(5 * 60);
-
 /// All items.
 #[derive(Debug)]
 pub struct Machine {
@@ -75,6 +72,8 @@ struct Item {
 struct Leg {
     domain: Arc<str>,
     attempts: u16,
+    /// Reports in a row that could not be stored, in this process.
+    reports_failed: u16,
     /// When it is due; what a restart begins with.
     due: Instant,
     place: Place,
@@ -251,7 +250,7 @@ impl Machine {
     pub fn restore(&mut self, restored: Restored<'_>, at: Due) {
         let mut item = self.item(&restored.item, at.now);
         let progress = restored.progress.unwrap_or_default();
-        let longest = self.options.schedule.longest.max(REPORT_RETRY);
+        let longest = self.options.schedule.longest;
         item.held = progress.held;
         for (leg, (attempts, next)) in item.legs.iter_mut().zip(progress.legs) {
             let wait = u64::try_from(next.0.saturating_sub(at.unix.0)).unwrap_or(0);
@@ -278,7 +277,13 @@ impl Machine {
             let leg = *by_domain.entry(domain).or_insert_with(|| {
                 let known = self.destinations.get_key_value(domain);
                 let domain = known.map_or_else(|| domain.into(), |(known, _)| Arc::clone(known));
-                legs.push(Leg { domain, attempts: 0, due: now, place: Place::Idle });
+                legs.push(Leg {
+                    domain,
+                    attempts: 0,
+                    reports_failed: 0,
+                    due: now,
+                    place: Place::Idle,
+                });
                 (legs.len() - 1) as u16
             });
             let notify = recipient.notify.unwrap_or(Notify::UNSAID);
@@ -362,10 +367,10 @@ impl Machine {
         let age = Duration::from_secs(age);
         let line = &mut item.legs[usize::from(leg)];
         line.place = Place::Idle;
-        let mut wait = REPORT_RETRY;
+        // Telling the owner, where that failed before, is an attempt like another.
+        line.attempts = line.attempts.saturating_add(1);
+        let attempts = line.attempts;
         if !waiting.is_empty() {
-            line.attempts = line.attempts.saturating_add(1);
-            let attempts = line.attempts;
             let over = schedule.is_over(age, attempts);
             let is_late = !schedule.delay_notice.is_zero() && age >= schedule.delay_notice;
             let reportable = item.reportable;
@@ -373,8 +378,8 @@ impl Machine {
                 let Some(recipient) = item.recipients.get_mut(noted.recipient) else { continue };
                 recipient.apply(noted, reportable, over, is_late);
             }
-            wait = schedule.jittered(attempts, self.dice_roll());
         }
+        let wait = schedule.jittered(attempts, self.dice_roll());
         if let Some(item) = self.items.get_mut(&id) {
             item.legs[usize::from(leg)].due = at.now.after(wait);
         }
@@ -406,6 +411,7 @@ impl Machine {
         for at in recipients {
             if let Some(recipient) = item.recipients.get_mut(*at) {
                 recipient.progress.owed = None;
+                item.legs[usize::from(recipient.leg)].reports_failed = 0;
             }
         }
         for (at, leg) in item.legs.iter_mut().enumerate() {
@@ -415,6 +421,16 @@ impl Machine {
                 leg.place = Place::Idle;
             }
         }
+    }
+
+    /// The owner could not be told about a recipient; says how often in a row that was so for its
+    /// domain.
+    pub fn report_failed(&mut self, id: ItemId, recipient: usize) -> u16 {
+        let Some(item) = self.items.get_mut(&id) else { return 0 };
+        let Some(recipient) = item.recipients.get(recipient) else { return 0 };
+        let leg = &mut item.legs[usize::from(recipient.leg)];
+        leg.reports_failed = leg.reports_failed.saturating_add(1);
+        leg.reports_failed
     }
 
     /// The administrator holds an item: nothing more is begun. `false` if there is none.

@@ -13,8 +13,8 @@
 //! head of a progress   version u8 = 1 · sealed progress
 //! ```
 //! *Sealed* is AES-256-GCM-SIV (RFC 8452) under HKDF-SHA256(content key, object's name, label),
-//! with label, epoch and name as associated data; the plaintext is length u32 LE · octets · zeros up
-//! to a size that lets only the magnitude be told (Padmé). Envelope and progress are postcard.
+//! with label, epoch and name as associated data; the plaintext is length u32 LE · octets · zeros
+//! up to a size that lets only the magnitude be told (Padmé). Envelope and progress are postcard.
 //!
 //! What is not believed: all of it, until its tag was checked.
 

@@ -1,9 +1,9 @@
 //! Reports to the owners of messages: failed, late, held, handed on.
 //!
-//! A report goes to an account of ours and nowhere else, through the same door as other mail, and is
-//! sealed to its owner there. A message without an owner or with the null reverse path gets none, so
-//! that no report is ever made of a report, and none goes to somebody who wrote nothing (RFC 5321
-//! §4.5.5, §6.1).
+//! A report goes to an account of ours and nowhere else, through the same door as other mail, and
+//! is sealed to its owner there. A message without an owner or with the null reverse path gets
+//! none, so that no report is ever made of a report, and none goes to somebody who wrote nothing
+//! (RFC 5321 §4.5.5, §6.1).
 //!
 //! Of a message that was sealed to a recipient, or was meant to be, no report shows more than its
 //! Message-ID, whatever RET asked for: what was protected once must not come back in clear.

@@ -17,6 +17,7 @@
 
 pub mod aliases;
 mod bounce;
+mod delivered;
 mod events;
 mod networks;
 mod options;

@@ -6,10 +6,12 @@
 //! durable and given out is ever seen here.
 
 use super::bounce::{Report, Reporter};
-use super::outgoing::{Action, Consignment, Outcome, Outgoing, Prepare, Prepared, Transmit};
+use super::outgoing::{
+    Action, Consignment, Outcome, Outgoing, Prepare, Prepared, QueueId, Transmit,
+};
 use super::queue::events::QueueEvent;
 use super::queue::{Queue, ReadFailure, convert};
-use crate::queue::{Owed, Standing, Task, Trouble, Verdict, View};
+use crate::queue::{ItemId, Owed, Standing, Task, Trouble, Verdict, View};
 use crate::seams::Deliver;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,9 @@ const ROUND_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How long after its lifetime an item is kept for a report that its owner cannot be given.
 const REPORT_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How often at least that was tried then, in a row.
+const REPORT_TRIES_MIN: u16 = 20;
 
 /// What the runner works with.
 #[derive(Clone)]
@@ -114,11 +119,17 @@ impl Round {
         if matches!(read, Err(ReadFailure::Damaged)) {
             runner.parts.queue.emit(&QueueEvent::Damaged { id: id.into() });
         }
-        let domain = Arc::clone(&task.domain);
+        let (domain, tried) = (Arc::clone(&task.domain), !task.waiting.is_empty());
         if let Some(task) = self.task.take() {
             runner.settle(task, judged, read.as_deref().ok());
         }
-        runner.report(id, &domain, read.ok()).await;
+        if tried {
+            // Before anything else may take long or fail.
+            runner.parts.queue.note_change(id);
+        }
+        if runner.report(id, &domain, read.ok()).await {
+            runner.parts.queue.note_change(id);
+        }
         runner.conclude(id);
     }
 }
@@ -222,9 +233,6 @@ impl Runner {
         if let (Some(view), Some(message)) = (view, message) {
             tried.into_iter().for_each(|at| self.log(&view, message, at));
         }
-        if !queue.machine().is_finished(id) {
-            queue.note_change(id);
-        }
         queue.wake();
     }
 
@@ -242,60 +250,55 @@ impl Runner {
         });
     }
 
-    /// Tells the owner what he is owed about one domain.
-    async fn report(&self, id: crate::queue::ItemId, domain: &str, message: Option<Arc<Outgoing>>) {
+    /// Tells the owner what he is owed about one domain. `true` if that changed anything.
+    async fn report(&self, id: ItemId, domain: &str, message: Option<Arc<Outgoing>>) -> bool {
         let queue = &self.parts.queue;
         let owed = queue.machine().owed(id, domain);
-        if owed.is_empty() {
-            return;
-        }
         let view = queue.machine().view(id, queue.at());
-        let message = match message {
-            Some(message) => message,
-            None => match queue.envelope(id) {
-                Some(envelope) => Arc::new(convert::outgoing(envelope, Vec::new())),
-                None => return self.give_up_reports(id, &owed, true),
-            },
-        };
-        let Some(view) = view else { return };
+        let Some(view) = view.filter(|_| !owed.is_empty()) else { return false };
+        let known = message.or_else(|| {
+            let envelope = queue.envelope(id)?;
+            Some(Arc::new(convert::outgoing(envelope, Vec::new())))
+        });
+        let Some(message) = known else { return false };
+        let (view, lifetime, mut changed) = (&view, queue.machine().lifetime(), false);
         for kind in [Owed::Failure, Owed::Hold, Owed::Delay, Owed::Relayed] {
             let about = owed.iter().filter(|(_, owed)| *owed == kind).map(|(at, _)| *at);
             let about: Vec<usize> = about.collect();
             if about.is_empty() {
                 continue;
             }
-            let (view, message, about) = (&view, &*message, about.as_slice());
-            let lifetime = queue.machine().lifetime();
-            let report = Report { kind, view, message, about, lifetime };
-            let what = word(kind);
-            match self.reporter.tell(&report).await {
-                Ok(()) => {
-                    queue.machine().reported(id, about);
-                    queue.emit(&QueueEvent::Reported { id: id.into(), what });
-                }
-                Err(_) => {
-                    queue.emit(&QueueEvent::NotReported { id: id.into(), what });
-                    let age = queue.at().unix.0.saturating_sub(view.accepted.0);
-                    let is_old = age > (lifetime + REPORT_TIME).as_secs() as i64;
-                    let lost: Vec<_> = about.iter().map(|at| (*at, kind)).collect();
-                    self.give_up_reports(id, &lost, is_old);
-                }
-            }
+            let report = Report { kind, view, message: &message, about: &about, lifetime };
+            changed |= self.tell(id, &report).await;
         }
+        changed
     }
 
-    fn give_up_reports(&self, id: crate::queue::ItemId, owed: &[(usize, Owed)], is_old: bool) {
+    /// Tells one thing. `true` if the owner is no longer owed it.
+    async fn tell(&self, id: ItemId, report: &Report<'_>) -> bool {
         let queue = &self.parts.queue;
-        for (at, kind) in owed.iter().filter(|_| is_old) {
-            queue.machine().reported(id, &[*at]);
-            queue.emit(&QueueEvent::ReportLost { id: id.into(), what: word(*kind) });
+        let (id, what) = (QueueId::from(id), word(report.kind));
+        let age = queue.at().unix.0.saturating_sub(report.view.accepted.0);
+        let age = Duration::from_secs(u64::try_from(age).unwrap_or(0));
+        let told = self.reporter.tell(report).await;
+        if told.is_err() {
+            let first = report.about.first().copied().unwrap_or_default();
+            let failed = queue.machine().report_failed(id.into(), first);
+            if age <= report.lifetime.saturating_add(REPORT_TIME) || failed < REPORT_TRIES_MIN {
+                queue.emit(&QueueEvent::NotReported { id, what });
+                return false;
+            }
+            queue.emit(&QueueEvent::ReportLost { id, what });
+        } else {
+            queue.emit(&QueueEvent::Reported { id, what });
         }
+        queue.machine().reported(id.into(), report.about);
+        true
     }
 
     /// What is left to do after a round.
-    fn conclude(&self, id: crate::queue::ItemId) {
+    fn conclude(&self, id: ItemId) {
         let queue = &self.parts.queue;
-        queue.note_change(id);
         if queue.machine().is_quiet(id) {
             queue.forget(id);
         }

@@ -11,12 +11,12 @@
 //! RFC 6409 §5 and §6 (what a submission server may refuse and mend), RFC 5321 §4.4.
 //!
 //! # Known gaps
-//! A success report (RFC 3461 §4.1, NOTIFY=SUCCESS) is not made for recipients here. When the
-//! account that an alias leads to is full, it cannot be said whose alias it is, and mail under that
-//! name is put off.
+//! When the account that an alias leads to is full, it cannot be said whose alias it is, and mail
+//! under that name is put off.
 
 use std::sync::Arc;
 
+use super::delivered::Delivered;
 use super::events::RelayEvent;
 use super::options::{Options, Outbound, World};
 use super::outgoing::{EnqueueError, Outgoing, OutgoingRecipient};
@@ -89,9 +89,15 @@ impl Submission<'_> {
         self.quotas
             .take(account, recipients, now, &self.options.submission.rates)
             .inspect_err(|_| self.report_rate())?;
+        let content = &submitted.transaction.message[submitted.prefix_bytes..];
+        let report = Delivered::wanted(&submitted.transaction, content, self.world.clock.now());
         let stored = self.hand_over(submitted, proved).await;
-        if stored.is_err() {
-            self.quotas.give_back(account, recipients);
+        match (&stored, report) {
+            (Ok(()), Some(report)) => {
+                report.report(self.session, self.user, self.options, self.world).await;
+            }
+            (Ok(()), None) => {}
+            (Err(_), _) => self.quotas.give_back(account, recipients),
         }
         stored
     }

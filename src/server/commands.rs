@@ -50,7 +50,9 @@ pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
             .map(done),
         R::KeyPublish { address, on } => mailboxes.publish_key(&address, on).await.map(done),
         // These are the server's own and never come here.
-        R::Status {} | R::Reload {} | R::Explain { .. } => Ok(Answer::Done {}),
+        R::Status {} | R::Reload {} | R::KeyLookup { .. } | R::Explain { .. } | R::Queue { .. } => {
+            Ok(Answer::Done {})
+        }
     };
     answer.unwrap_or_else(failed)
 }

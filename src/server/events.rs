@@ -76,6 +76,11 @@ pub enum ServerEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// There is nobody to ask for names: keys are not found, and mail elsewhere waits.
+    NoResolver {
+        /// Why.
+        error: &'a str,
+    },
     /// The journal's thread has failed: nothing can be stored, and the server ends.
     StoreFailed,
     /// The end has begun.
@@ -94,9 +99,11 @@ impl Event for ServerEvent<'_> {
     fn level(&self) -> Level {
         use ServerEvent::*;
         match self {
-            NotReloaded { .. } | SessionFailed { .. } | NoIndex { .. } | StoreFailed => {
-                Level::Error
-            }
+            NoResolver { .. }
+            | NotReloaded { .. }
+            | SessionFailed { .. }
+            | NoIndex { .. }
+            | StoreFailed => Level::Error,
             TestSetup
             | NotListening { .. }
             | TooManySessions { .. }
@@ -121,6 +128,7 @@ impl Event for ServerEvent<'_> {
             CertificateRenewed { .. } => "server.certificate-renewed",
             CertificateNotRenewed { .. } => "server.certificate-not-renewed",
             NoIndex { .. } => "server.no-index",
+            NoResolver { .. } => "server.no-resolver",
             StoreFailed => "server.store-failed",
             Stopping { .. } => "server.stopping",
             Stopped { .. } => "server.stopped",
@@ -157,9 +165,10 @@ impl Event for ServerEvent<'_> {
             CertificateRenewed { certificate } => {
                 fields.quoted("certificate", &certificate.to_string_lossy());
             }
-            CertificateNotRenewed { error } | NotReloaded { error } | NoIndex { error } => {
-                fields.quoted("error", error)
-            }
+            CertificateNotRenewed { error }
+            | NotReloaded { error }
+            | NoIndex { error }
+            | NoResolver { error } => fields.quoted("error", error),
             Stopping { sessions } => fields.number("sessions", *sessions),
             Stopped { cut_off } => fields.number("cut_off", *cut_off),
         }

@@ -1,19 +1,10 @@
 //! What would happen to mail between two addresses, asked over the control socket.
 
 use super::protocol::{Answer, Explained};
+use super::sending::Sending;
 use crate::discovery::Verdict;
 use crate::mail::Address;
-use crate::relay::Transmitter;
-use crate::relay::prepare::{Explanation, Preparer};
-use std::sync::Arc;
-
-/// The parts of the server that mail to others passes through.
-pub(super) struct Sending {
-    /// Looks up, plans, seals.
-    pub preparer: Arc<Preparer>,
-    /// Delivers.
-    pub transmitter: Arc<Transmitter>,
-}
+use crate::relay::prepare::Explanation;
 
 /// Explains; `local` are the domains that live here.
 pub(super) async fn explain(sending: &Sending, local: &[String], from: &str, to: &str) -> Answer {

@@ -7,11 +7,15 @@
 mod accept;
 mod admission;
 mod commands;
+mod discovery;
 mod events;
 mod explain;
+mod outbound;
 pub mod protocol;
+mod queue;
 mod reload;
 mod run;
+mod sending;
 mod session;
 mod signer;
 mod start;
@@ -48,6 +52,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     control: ControlSocket,
     store: store::Store,
+    outbound: outbound::Outbound,
 }
 
 impl std::fmt::Debug for Server {
@@ -66,11 +71,12 @@ struct Shared {
     /// HTTPS has its own certificate where one is configured, and its own session tickets always.
     web_tls: Tls,
     mailboxes: Mailboxes,
+    discovery: discovery::Discovery,
     receiver: Arc<relay::Receiver>,
+    queue: relay::Queue,
     imap: Arc<Imap>,
     web: Arc<Web>,
-    /// Mail to others, where this server sends any.
-    sending: Option<explain::Sending>,
+    sending: sending::Sending,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }
@@ -104,8 +110,10 @@ impl Shared {
     /// Puts into force what can change while the server runs.
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
+        self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
         self.web.reload(convert::web(config));
+        self.sending.take_up(config);
     }
 }
 

@@ -111,12 +111,24 @@ pub enum Request {
         /// What opens the secret key.
         passphrase: Option<Text>,
     },
+    /// Search for the key of an address elsewhere.
+    KeyLookup {
+        /// Whose.
+        address: String,
+    },
     /// Give a certificate out, or no longer.
     KeyPublish {
         /// Whose.
         address: String,
         /// Whether it is given out.
         on: bool,
+    },
+    /// Look after the queue.
+    Queue {
+        /// What to do.
+        what: QueueVerb,
+        /// Of which message; all of them where `flush` has none.
+        id: Option<String>,
     },
 }
 
@@ -142,6 +154,18 @@ pub enum Answer {
     Key {
         /// It.
         key: KeyLine,
+    },
+    /// What waits to go out.
+    Queue {
+        /// Messages, oldest first.
+        items: Vec<QueueItem>,
+        /// How many more there are.
+        more: u64,
+    },
+    /// How a search for a key went.
+    Lookup {
+        /// It.
+        lookup: LookupLine,
     },
     /// How the server does.
     Status {
@@ -205,6 +229,27 @@ pub struct KeyLine {
     pub certificate: Octets,
 }
 
+/// How a search for a key went, and what mail to the address would be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupLine {
+    /// Whose key.
+    pub address: String,
+    /// `key`, `none`, `unusable`, `failed` or `vanished`.
+    pub verdict: String,
+    /// Whether the key comes from memory because its directory has it no longer, or fails.
+    pub stale: bool,
+    /// The certificate's fingerprint, in hex.
+    pub fingerprint: Option<String>,
+    /// The fingerprint of the key that mail is sealed to.
+    pub encryption_key: Option<String>,
+    /// When that key ends, in seconds since 1970; nothing if it does not.
+    pub expires: Option<i64>,
+    /// Why there is no key, in a sentence.
+    pub why: Option<String>,
+    /// What was done, a sentence each.
+    pub steps: Vec<String>,
+}
+
 /// One key of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPart {
@@ -239,6 +284,58 @@ pub struct Explained {
     pub why: Option<String>,
     /// Where it would go: hosts in the order in which they are tried, or a sentence.
     pub route: Vec<String>,
+}
+
+/// What is done with the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueVerb {
+    /// Show all.
+    List,
+    /// Show one.
+    Show,
+    /// Try now.
+    Flush,
+    /// Stop trying.
+    Hold,
+    /// Go on.
+    Release,
+    /// Take away.
+    Delete,
+}
+
+/// A message that waits to go out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueItem {
+    /// Its name.
+    pub id: String,
+    /// When it was accepted, in seconds since 1970-01-01 UTC.
+    pub accepted: i64,
+    /// Its octets; after a restart those of its sealed form.
+    pub bytes: u64,
+    /// `waiting`, `held` or `accepting`.
+    pub state: String,
+    /// When the next attempt is, in seconds since 1970-01-01 UTC.
+    pub next_attempt: Option<i64>,
+    /// The reverse path; nothing for the null one.
+    pub from: Option<String>,
+    /// Its recipients.
+    pub recipients: Vec<QueueRecipient>,
+}
+
+/// A recipient of a [`QueueItem`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRecipient {
+    /// The address.
+    pub address: String,
+    /// `waiting`, `held`, `delivered` or `failed`.
+    pub state: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The status code of what happened last (RFC 3463).
+    pub status: Option<String>,
+    /// What happened last, in words.
+    pub text: Option<String>,
 }
 
 /// A secret text.

@@ -44,6 +44,8 @@ fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
         .map_err(|error| error.to_string())?;
     let (certificate, key) = convert::web_certificate(&config);
     shared.web_tls.reload(certificate, key).map_err(|error| error.to_string())?;
+    shared.discovery.reload(&config)?;
+    shared.sending.reload(&config)?;
     let style = Style { level: convert::log_level(&config), hashed: convert::log_hashed(&config) };
     shared
         .log

@@ -8,7 +8,7 @@
 
 use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
-use super::{Server, Shared, accept, commands, explain, reload};
+use super::{Server, Shared, accept, commands, explain, queue, reload};
 use crate::config::convert;
 use crate::host::control::{ControlPeer, ControlSocket};
 use crate::host::listen::{KINDS, Kind};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -54,12 +54,22 @@ impl Server {
         for listener in self.listeners.drain(..) {
             listeners.spawn(accept::serve(Arc::clone(&self.shared), listener));
         }
+        // The queue's runner ends as the listeners do: told to stop, then cut off.
+        let mut runner = self.run_queue();
+        listeners.spawn(async move { drop((&mut runner.0).await) });
         self.shared.events.emit(&ServerEvent::Ready { listeners: count });
         notify(State::Ready);
         self.until_stopped(&mut told).await;
         notify(State::Stopping);
         self.drain(&mut told, listeners).await;
         self.close().await
+    }
+
+    fn run_queue(&self) -> Runner {
+        let deliver = Arc::new(self.shared.mailboxes.clone());
+        let hostname = self.shared.config().server.hostname.0.clone();
+        let stopping = self.shared.stopping.subscribe();
+        Runner(self.outbound.run(&self.shared.sending, deliver, hostname, stopping))
     }
 
     async fn until_stopped(&mut self, told: &mut mpsc::Receiver<Told>) {
@@ -78,7 +88,10 @@ impl Server {
                 }
                 Some(_) = commands.join_next() => {}
                 // Better a new start than a server that puts everything off for ever.
-                () = self.store.failed() => {
+                () = async { tokio::select! {
+                    () = self.store.failed() => {}
+                    () = self.outbound.failed() => {}
+                } } => {
                     self.shared.events.emit(&ServerEvent::StoreFailed);
                     return;
                 }
@@ -108,9 +121,20 @@ impl Server {
 
     async fn close(self) -> io::Result<()> {
         let _ = tokio::time::timeout(ACCOUNTS_CLOSE, self.shared.mailboxes.close()).await;
-        let closed = self.store.close().await;
+        let queue_closed = self.outbound.close().await;
+        self.shared.discovery.close().await;
+        let closed = self.store.close().await.and(queue_closed);
         self.shared.log.flush(LAST_LINES);
         closed
+    }
+}
+
+/// The queue's runner; dropping this cuts it off.
+struct Runner(JoinHandle<()>);
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -178,13 +202,12 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
             Ok(()) => Answer::Done {},
             Err(error) => Answer::Failed { error },
         },
-        Request::Explain { from, to } => match &shared.sending {
-            Some(sending) => {
-                let local = convert::domains(&shared.config());
-                explain::explain(sending, &local, &from, &to).await
-            }
-            None => Answer::Failed { error: "this server sends no mail to others".into() },
-        },
+        Request::KeyLookup { address } => shared.discovery.look_up(&address).await,
+        Request::Explain { from, to } => {
+            let local = convert::domains(&shared.config());
+            explain::explain(&shared.sending, &local, &from, &to).await
+        }
+        Request::Queue { what, id } => queue::answer(&shared.queue, what, id).await,
         other => commands::account(&shared.mailboxes, other).await,
     }
 }

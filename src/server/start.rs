@@ -1,7 +1,10 @@
 //! Opens everything, in the order in which things need each other: log, keys, disk, journal,
 //! accounts, TLS, listeners, control socket. What fails is named in one sentence.
 
+use super::discovery::{Discovery, Given};
 use super::events::ServerEvent;
+use super::outbound::{self, Outbound};
+use super::sending::{self, Sending};
 use super::store::Store;
 use super::{Server, Shared, admission::Admission};
 use crate::base::budget::ByteBudget;
@@ -12,18 +15,17 @@ use crate::base::event::Log;
 use crate::config::{Config, convert};
 use crate::host::clock::SystemClock;
 use crate::host::control::ControlSocket;
+use crate::host::dkim_key::KeyError;
 use crate::host::entropy::SystemEntropy;
 use crate::host::files::{self, FileError};
 use crate::host::listen::{Kind, Listener};
 use crate::host::log::{Destination, JsonLog, Style};
-use crate::host::mailauth::SenderCheck;
 use crate::host::tls::{Tls, TlsError};
 use crate::host::{listen, process};
-use crate::mailauth::CheckSender;
 use crate::mailbox::imap::{self, Imap};
 use crate::mailbox::{self, Mailboxes};
 use crate::relay;
-use crate::seams::UpgradeTls;
+use crate::relay::prepare::Preparer;
 use crate::vault::ServerKeys;
 use crate::web::{self, Web};
 use std::io;
@@ -42,6 +44,10 @@ pub enum StartError {
     File(FileError),
     /// There is a journal but not its key.
     JournalKeyMissing(std::path::PathBuf),
+    /// There is a queue but not its key.
+    QueueKeyMissing(std::path::PathBuf),
+    /// The queue.
+    Queue(relay::queue::OpenError),
     /// The data directory or the journal in it.
     Store(super::store::StoreError),
     /// The account files.
@@ -56,6 +62,12 @@ pub enum StartError {
     Control(std::path::PathBuf, io::Error),
     /// The aliases.
     Aliases(String),
+    /// The literal zone.
+    Zone(std::path::PathBuf, crate::dns::ZoneError),
+    /// The ledger.
+    Ledger(String),
+    /// A key that mail is signed with.
+    Dkim(KeyError),
 }
 
 impl std::fmt::Display for StartError {
@@ -67,6 +79,12 @@ impl std::fmt::Display for StartError {
                 "{}: the journal's key is missing, and there is a journal; put the key back",
                 path.display()
             ),
+            StartError::QueueKeyMissing(path) => write!(
+                f,
+                "{}: the queue's key is missing, and there is a queue; put the key back",
+                path.display()
+            ),
+            StartError::Queue(error) => write!(f, "queue: {error}"),
             StartError::Store(error) => error.fmt(f),
             StartError::Accounts(error) => write!(f, "accounts: {error}"),
             StartError::Tls(error) => error.fmt(f),
@@ -78,6 +96,9 @@ impl std::fmt::Display for StartError {
                 write!(f, "server.control_socket: {}: {error}", path.display())
             }
             StartError::Aliases(error) => write!(f, "mail.aliases: {error}"),
+            StartError::Zone(path, error) => write!(f, "network.zone: {}: {error}", path.display()),
+            StartError::Ledger(error) => write!(f, "ledger: {error}"),
+            StartError::Dkim(error) => write!(f, "dkim: {error}"),
         }
     }
 }
@@ -89,65 +110,40 @@ impl Server {
     /// listeners are bound, so that connections wait for [`Server::run`].
     pub async fn start(file: &Path, config: Config) -> Result<Server, StartError> {
         process::raise_open_files();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let log = open_log(&config, &clock, &entropy)?;
-        let events = Log::new(log.clone());
-        if config.server.test {
-            events.emit(&ServerEvent::TestSetup);
-        }
+        let (ground, log) = Ground::lay(&config)?;
         let tls =
             Tls::load(&config.tls.certificate.0, &config.tls.key.0).map_err(StartError::Tls)?;
         let (certificate, key) = convert::web_certificate(&config);
         let web_tls = Tls::load_for_web(certificate, key).map_err(StartError::Tls)?;
-        let (journal_key, pepper) = keys(&config, &*entropy)?;
-        let store = Store::open(&config.server.data_dir.0, &journal_key, &entropy, &events)
-            .await
-            .map_err(StartError::Store)?;
-        let mailboxes = Mailboxes::open(mailbox::Parts {
-            log: store.log(),
-            disk: store.disk(),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            events: events.clone(),
-            keys: Arc::new(ServerKeys::new(&journal_key, pepper)),
-            options: convert::mailbox(&config, cores()),
-        })
-        .map_err(|error| StartError::Accounts(error.to_string()))?;
-        let tls_upgrade: Arc<dyn UpgradeTls> = Arc::new(tls.clone());
-        let message_budget = ByteBudget::new(config.smtp.memory.0);
-        let imap = Imap::new(
-            convert::imap(&config),
-            imap::World {
-                mailboxes: mailboxes.clone(),
-                tls: Some(Arc::clone(&tls_upgrade)),
-                message_budget: message_budget.clone(),
-                log: events.clone(),
-            },
-        );
-        let web = Web::new(
-            convert::web(&config),
-            web::World {
-                publish: Arc::new(mailboxes.clone()),
-                tls: Arc::new(web_tls.clone()),
-                log: events.clone(),
-            },
-        );
-        let receiver = relay::Receiver::new(
-            convert::relay(&config, read_aliases(&config).map_err(StartError::Aliases)?),
-            relay::World {
-                deliver: Arc::new(mailboxes.clone()),
-                outbound: None,
-                check_sender: check_sender(&config),
-                authenticate: Arc::new(mailboxes.clone()),
-                tls: Some(tls_upgrade),
-                message_budget,
-                clock,
-                entropy,
-                log: events.clone(),
-            },
-        );
-        let listeners = listeners(&config, &events)?;
+        let (journal_key, pepper) = keys(&config, &*ground.entropy)?;
+        let store =
+            Store::open(&config.server.data_dir.0, &journal_key, &ground.entropy, &ground.events)
+                .await
+                .map_err(StartError::Store)?;
+        let mailboxes = ground.mailboxes(&config, &store, ServerKeys::new(&journal_key, pepper))?;
+        let outbound = ground.outbound(&config, &store).await?;
+        let discovery = ground.discovery(&config, &store, &journal_key).await?;
+        let sending = ground.sending(&config, &discovery, &mailboxes)?;
+        let budget = ByteBudget::new(config.smtp.memory.0);
+        let imap = ground.imap(&config, &mailboxes, &tls, &budget);
+        let web = ground.web(&config, &mailboxes, &web_tls);
+        let world = relay::World {
+            deliver: Arc::new(mailboxes.clone()),
+            outbound: Some(relay::Outbound {
+                enqueue: Arc::new(outbound.queue.clone()),
+                prepare: Arc::<Preparer>::clone(&sending.preparer),
+            }),
+            check_sender: discovery.check_sender().filter(|_| config.incoming.authenticate),
+            authenticate: Arc::new(mailboxes.clone()),
+            tls: Some(Arc::new(tls.clone())),
+            message_budget: budget,
+            clock: ground.clock,
+            entropy: ground.entropy,
+            log: ground.events.clone(),
+        };
+        let aliases = read_aliases(&config).map_err(StartError::Aliases)?;
+        let receiver = relay::Receiver::new(convert::relay(&config, aliases), world);
+        let listeners = listeners(&config, &ground.events)?;
         let socket = &config.server.control_socket.0;
         let control = ControlSocket::bind(socket)
             .map_err(|error| StartError::Control(socket.clone(), error))?;
@@ -155,23 +151,130 @@ impl Server {
             file: file.into(),
             config: RwLock::new(config),
             log,
-            events,
+            events: ground.events,
             tls,
             web_tls,
             mailboxes,
+            discovery,
             receiver,
+            queue: outbound.queue.clone(),
             imap,
             web,
-            sending: None,
+            sending,
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
-        Ok(Server { shared: Arc::new(shared), listeners, control, store })
+        Ok(Server { shared: Arc::new(shared), listeners, control, store, outbound })
     }
 
     /// The mailbox role, for accounts that are made before serving.
     pub fn mailboxes(&self) -> &Mailboxes {
         &self.shared.mailboxes
+    }
+}
+
+/// What everything stands on.
+struct Ground {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    events: Log,
+}
+
+impl Ground {
+    fn lay(config: &Config) -> Result<(Ground, Arc<JsonLog>), StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+        let log = open_log(config, &clock, &entropy)?;
+        let events = Log::new(log.clone());
+        if config.server.test {
+            events.emit(&ServerEvent::TestSetup);
+        }
+        Ok((Ground { clock, entropy, events }, log))
+    }
+
+    fn mailboxes(
+        &self,
+        config: &Config,
+        store: &Store,
+        keys: ServerKeys,
+    ) -> Result<Mailboxes, StartError> {
+        Mailboxes::open(mailbox::Parts {
+            log: store.log(),
+            disk: store.disk(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: self.events.clone(),
+            keys: Arc::new(keys),
+            options: convert::mailbox(config, cores()),
+        })
+        .map_err(|error| StartError::Accounts(error.to_string()))
+    }
+
+    async fn outbound(&self, config: &Config, store: &Store) -> Result<Outbound, StartError> {
+        let parts = outbound::Parts {
+            disk: store.disk(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: self.events.clone(),
+        };
+        Outbound::open(config, parts).await
+    }
+
+    async fn discovery(
+        &self,
+        config: &Config,
+        store: &Store,
+        journal_key: &Key,
+    ) -> Result<Discovery, StartError> {
+        let given = Given {
+            disk: store.disk(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: &self.events,
+            journal_key,
+        };
+        Discovery::open(config, given).await
+    }
+
+    fn sending(
+        &self,
+        config: &Config,
+        discovery: &Discovery,
+        mailboxes: &Mailboxes,
+    ) -> Result<Sending, StartError> {
+        let given = sending::Given {
+            discovery,
+            mailboxes,
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            events: &self.events,
+        };
+        Sending::open(config, given)
+    }
+
+    fn imap(
+        &self,
+        config: &Config,
+        mailboxes: &Mailboxes,
+        tls: &Tls,
+        budget: &ByteBudget,
+    ) -> Arc<Imap> {
+        let world = imap::World {
+            mailboxes: mailboxes.clone(),
+            tls: Some(Arc::new(tls.clone())),
+            message_budget: budget.clone(),
+            log: self.events.clone(),
+        };
+        Imap::new(convert::imap(config), world)
+    }
+
+    fn web(&self, config: &Config, mailboxes: &Mailboxes, tls: &Tls) -> Arc<Web> {
+        let world = web::World {
+            publish: Arc::new(mailboxes.clone()),
+            tls: Arc::new(tls.clone()),
+            log: self.events.clone(),
+        };
+        Web::new(convert::web(config), world)
     }
 }
 
@@ -188,11 +291,6 @@ fn open_log(
 
 pub(super) fn log_destination(config: &Config) -> Destination {
     convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
-}
-
-fn check_sender(config: &Config) -> Option<Arc<dyn CheckSender>> {
-    let check = config.incoming.authenticate.then(|| SenderCheck::by_system(None))??;
-    Some(Arc::new(check))
 }
 
 /// The journal key is made at the very first start; a journal whose key is gone is not taken over.

@@ -1,7 +1,7 @@
 //! The identity's keys in the vault: taken away, and replaced by others.
 //!
-//! The secret of an identity that is replaced stays, so that mail which was encrypted to it opens as
-//! before; nothing new is encrypted to it once others have learned of the new one.
+//! The secret of an identity that is replaced stays, so that mail which was encrypted to it opens
+//! as before; nothing new is encrypted to it once others have learned of the new one.
 
 use super::authority::{Denied, DenyReason, SlotAuthority};
 use super::file::AccountFile;

@@ -7,9 +7,9 @@
 //!
 //! [`login()`] tries a credential. What comes out of it when it opens:
 //! - [`Unlocked`], the witness that mail may be read: index key, epoch keys, the
-//!   identity's encryption subkeys; cheap to clone, zeroed when the last clone is dropped. The AMK is
-//!   **not** in it: who orders the operator of a running server about gets no slot made or changed
-//!   without the owner's credential.
+//!   identity's encryption subkeys; cheap to clone, zeroed when the last clone is dropped. The AMK
+//!   is **not** in it: who orders the operator of a running server about gets no slot made or
+//!   changed without the owner's credential.
 //! - [`SlotAuthority`], which holds the AMK, and is consumed by the one change it allows.
 //!
 //! Both can only be made here, by a credential that opened its slot.

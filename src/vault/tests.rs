@@ -169,9 +169,9 @@ fn without_the_journal_key_no_octet_can_be_changed() {
     let of_another = AccountFile::from_bytes(&bytes, &server(2, None));
     assert_eq!(of_another.unwrap_err(), FileError::Mac);
     let mut newer = bytes.clone();
-    newer[9] = 2;
+    newer[9] = 3;
     let newer = AccountFile::from_bytes(&newer, &world.server);
-    assert_eq!(newer.unwrap_err(), FileError::Version(2));
+    assert_eq!(newer.unwrap_err(), FileError::Version(3));
     let huge = vec![0; FILE_BYTES_MAX as usize + 1];
     assert_eq!(AccountFile::from_bytes(&huge, &world.server).unwrap_err(), FileError::TooLarge);
 }
@@ -877,6 +877,31 @@ fn the_vault_that_lies_sealed_holds_no_secret_of_a_slot() {
     for needle in [PASSWORD.as_bytes(), app.as_bytes(), symbols.as_bytes(), amk.expose()] {
         assert!(!plain.windows(needle.len()).any(|window| window == needle));
     }
+}
+
+/// Mail that was encrypted to an identity before it was replaced is opened as before.
+#[test]
+fn the_witness_opens_mail_to_the_identity_and_to_those_before_it() {
+    let mut world = world();
+    let letter = |world: &World| {
+        let cert = world.file.identity_cert();
+        let entity = b"Content-Type: text/plain\r\n\r\nhello\r\n";
+        pgp::mime::testing::mail("From: b@example.org\r\n", cert, None, entity, NOW)
+    };
+    let opens = |world: &World, message: &[u8]| {
+        let unlocked = world.open(PASSWORD).unlocked;
+        let structure = crate::mail::analyse(message).structure;
+        pgp::mime::open(message, &structure, unlocked.identity_keys(), None, NOW).is_ok()
+    };
+    let old = letter(&world);
+    assert!(opens(&world, &old));
+    let other = pgp::generate_identity(ADDRESS, NOW).unwrap();
+    let imported = pgp::import(other.secret.expose(), ADDRESS, None, NOW).unwrap();
+    let authority = world.authority();
+    world.file = authority.replace_identity(&world.file, imported, &world.entropy).unwrap();
+    assert!(opens(&world, &letter(&world)) && opens(&world, &old));
+    let stranger = world_with(server(9, None), AccountNumber(8));
+    assert!(!opens(&stranger, &old));
 }
 
 /// Figures, not checks: the runner's own time of each, as

@@ -1,12 +1,13 @@
 //! Role: HTTPS. Publishes the keys of our users by WKD, and nothing else.
 //!
-//! Knows streams and traits: no socket, no file, no other role. [`answer()`] decides what a question
-//! gets without any of them; [`Web::serve`] joins it to a stream, by hyper.
+//! Knows streams and traits: no socket, no file, no other role. [`answer()`] decides what a
+//! question gets without any of them; [`Web::serve`] joins it to a stream, by hyper.
 //!
 //! # What it trusts, and what not
-//! It trusts [`Publish`] to give out only what its account files vouch for. Everything a client says
-//! is read under limits: octets and number of its header fields, requests on a connection, the time
-//! for each and for all. No request has a body that is read. Whose key was asked for is in no log.
+//! It trusts [`Publish`] to give out only what its account files vouch for. Everything a client
+//! says is read under limits: octets and number of its header fields, requests on a connection, the
+//! time for each and for all. No request has a body that is read. Whose key was asked for is in no
+//! log.
 //!
 //! # Known gaps
 //! - Who can ask can find out which addresses exist here; a Web Key Directory is made for that.
@@ -89,8 +90,8 @@ impl Web {
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
     }
 
-    /// Serves one connection from its TLS handshake until it ends. When `draining` becomes true, the
-    /// request that is under way is answered and the connection is closed.
+    /// Serves one connection from its TLS handshake until it ends. When `draining` becomes true,
+    /// the request that is under way is answered and the connection is closed.
     pub async fn serve(&self, stream: BoxStream, peer: IpAddr, draining: watch::Receiver<bool>) {
         let options = self.options.read().unwrap_or_else(PoisonError::into_inner).clone();
         serve::serve(options, self.world.clone(), stream, peer, draining).await;

@@ -29,8 +29,9 @@ START_SECONDS = 60
 
 
 class Server:
-    def __init__(self, directory=None, binary=None, wrapper=(), environment=None, run_as=None):
+    def __init__(self, directory=None, binary=None, wrapper=(), environment=None, peer=False):
         self.own = directory is None
+        self.with_peer = peer
         base = os.path.join(ROOT, "target", "tmp")
         os.makedirs(base, exist_ok=True)
         self.scratch = tempfile.mkdtemp(prefix="server-", dir=base)
@@ -41,6 +42,7 @@ class Server:
         self.log_path = os.path.join(self.scratch, "server.log")
         self.port_base = free_port_base()
         self.process = None
+        self.host = HOST
         self.info = None
         # Once set up, run it as administrators do.
         self.plain_serve = False
@@ -62,6 +64,8 @@ class Server:
     def start(self, seconds=START_SECONDS):
         command = self.wrapper + [self.binary, "quickstart", "--dir", self.directory,
                                   "--port-base", str(self.port_base)]
+        if self.with_peer:
+            command.append("--peer")
         if self.info and self.plain_serve:
             command = self.wrapper + [self.binary, "serve", "--config", self.config_path()]
         env = dict(os.environ, RUST_BACKTRACE="1", **self.environment)
@@ -76,18 +80,25 @@ class Server:
         end = time.monotonic() + seconds
         path = os.path.join(self.directory, "quickstart.json")
         while time.monotonic() < end:
-            if self.process.poll() is not None:
+            if self.process and self.process.poll() is not None:
                 raise AssertionError(
                     f"the server ended with {self.process.returncode}: {self.log_tail()}")
             try:
                 with open(path, encoding="utf-8") as file:
                     self.info = json.load(file)
+                self.host = self.info.get("address", HOST)
                 for port in (self.port("smtp"), self.port("imap")):
-                    socket.create_connection((HOST, port), timeout=5).close()
+                    socket.create_connection((self.host, port), timeout=5).close()
                 return
             except (OSError, ValueError):
                 time.sleep(0.03)
         raise AssertionError(f"not ready after {seconds} s: {self.log_tail()}")
+
+    def peer(self):
+        """The second server that was started with this one: to talk to, not to start or stop."""
+        other = Server(directory=os.path.join(self.directory, "peer"), binary=self.binary)
+        other.wait_ready(START_SECONDS)
+        return other
 
     def pid(self):
         """The server itself, also below a wrapper such as strace."""
@@ -159,7 +170,7 @@ class Server:
         return context
 
     def smtp(self, timeout=120):
-        return smtplib.SMTP(HOST, self.port("smtp"), local_hostname="client.example",
+        return smtplib.SMTP(self.host, self.port("smtp"), local_hostname="client.example",
                             timeout=timeout)
 
     def send(self, data, to=None, sender="sender@remote.example", smtp=None):
@@ -175,9 +186,9 @@ class Server:
 
     def imap(self, user=0, login=True, tls=True, timeout=120):
         if tls:
-            client = Imap(HOST, self.port("imaps"), self.context(), timeout)
+            client = Imap(self.host, self.port("imaps"), self.context(), timeout)
         else:
-            client = Imap(HOST, self.port("imap"), None, timeout)
+            client = Imap(self.host, self.port("imap"), None, timeout)
         if login:
             client.login(*self.user(user))
         return client

@@ -73,7 +73,8 @@ def messages(user=0):
 def _():
     smtp = server.smtp()
     smtp.ehlo()
-    for word in ("pipelining", "size", "8bitmime", "enhancedstatuscodes", "starttls"):
+    for word in ("pipelining", "size", "8bitmime", "enhancedstatuscodes", "smtputf8", "chunking",
+                 "dsn", "starttls"):
         assert smtp.has_extn(word), f"{word} is not among {sorted(smtp.esmtp_features)}"
     assert not smtp.has_extn("auth"), "AUTH on port 25"
     assert int(smtp.esmtp_features["size"]) >= 50_000_000, smtp.esmtp_features["size"]
@@ -103,15 +104,52 @@ def _():
     except smtplib.SMTPAuthenticationError as error:
         equal(error.smtp_code, 535, "a wrong password")
     smtp.login(USER, PASSWORD)
-    send_raw(smtp, USER, [BOB], mails.plain("submitted"))
+    send_raw(smtp, USER, [BOB], mails.plain("submitted", sender=USER))
     smtp.quit()
     smtp = smtplib.SMTP_SSL(HOST, server.port("submissions"), context=server.context(), timeout=20)
     smtp.login(USER, PASSWORD)
-    send_raw(smtp, USER, [BOB], mails.plain("submitted-tls"))
+    send_raw(smtp, USER, [BOB], mails.plain("submitted-tls", sender=USER))
     smtp.quit()
     have = [without_trace(m) for m in messages(1)]
     for name in ("submitted", "submitted-tls"):
-        assert any(m.endswith(mails.plain(name)) for m in have), f"{name} is not there"
+        utc = mails.plain(name, sender=USER).replace(b"03:00:00 +0100", b"02:00:00 +0000")
+        assert any(m.endswith(utc) for m in have), f"{name} is not there"
+
+
+@check("smtp: a user writes under his own names alone, and blind copies do not show")
+def _():
+    smtp = smtplib.SMTP_SSL(HOST, server.port("submissions"), context=server.context(), timeout=20)
+    smtp.login(USER, PASSWORD)
+    for other in (BOB, "a@elsewhere.example"):
+        equal(smtp.mail(other)[0], 553, f"MAIL FROM {other}")
+        try:
+            send_raw(smtp, USER, [BOB], mails.plain("forged", sender=other))
+            raise AssertionError(f"a message from {other} is taken")
+        except smtplib.SMTPDataError as error:
+            equal(error.smtp_code, 550, f"From {other}")
+    blind = b"Bcc: somebody@elsewhere.example,\r\n\tother@elsewhere.example\r\nX-Mailer: x\r\n"
+    send_raw(smtp, USER, [BOB], mails.plain("blind", sender=USER, extra=blind))
+    smtp.quit()
+    have = [m for m in messages(1) if b"Subject: blind" in m]
+    equal(len(have), 1, "copies")
+    for gone in (b"elsewhere.example", b"X-Mailer", b"127.0.0.1"):
+        assert gone not in have[0], have[0]
+    assert not any(b"Subject: forged" in m for m in messages(1))
+
+
+@check("smtp: BDAT: pieces are counted, what looks like commands in them is text")
+def _():
+    raw = Raw()
+    data = mails.plain("pieces", body=b".\r\nQUIT\r\nMAIL FROM:<evil@b.example>\r\n..\r\n")
+    head, tail = data[:90], data[90:]
+    raw.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<" + USER.encode() + b">\r\n"
+             + b"BDAT %d\r\n" % len(head) + head + b"BDAT %d LAST\r\n" % len(tail) + tail
+             + b"NOOP\r\n")
+    equal([raw.reply()[0] for _ in range(5)], [250] * 5, "codes")
+    raw.send(b"BDAT 6\r\nQUIT\r\nNOOP\r\n")
+    equal([raw.reply()[0] for _ in range(2)], [503, 250], "BDAT without MAIL")
+    raw.close()
+    equal(len([m for m in messages() if without_trace(m) == data]), 1, "copies")
 
 
 @check("smtp: only local recipients; unknown ones refused at RCPT; postmaster always")

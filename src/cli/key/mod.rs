@@ -2,6 +2,7 @@
 
 mod export;
 mod import;
+mod lookup;
 mod publish;
 mod show;
 
@@ -29,6 +30,7 @@ enum Verb {
     Export(export::Arguments),
     Import(import::Arguments),
     Publish(publish::Arguments),
+    Lookup(lookup::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -41,6 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Verb::Export(arguments) => export::run(&world, arguments),
         Verb::Import(arguments) => import::run(&world, arguments),
         Verb::Publish(arguments) => publish::run(&world, arguments),
+        Verb::Lookup(arguments) => lookup::run(&world, arguments),
     }
 }
 

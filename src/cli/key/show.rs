@@ -74,7 +74,7 @@ mod tests {
     fn people_see_everything_and_above_all_what_is_unusual() {
         let shown = text(&key(true));
         assert!(shown.starts_with("alice@example.org  ABCD\n"), "{shown}");
-        assert!(shown.contains("Thu, 01 Jan 1970") && shown.contains("never"), "{shown}");
+        assert!(shown.contains("Thu, 1 Jan 1970") && shown.contains("never"), "{shown}");
         assert_eq!(shown.matches("found at   https://").count(), 2);
         assert!(!shown.contains("REVOKED") && !shown.contains("NOT GIVEN OUT"));
         let odd = text(&KeyLine { revoked: true, expires: Some(1), ..key(false) });

@@ -5,8 +5,7 @@ use crate::base::clock::{ManualClock, UnixTime};
 use crate::host::dkim_key::DkimKey;
 use crate::mail::Address;
 use crate::mailauth::{ArcResult, KeyKind, Signer, SigningKey, key_record, only_author};
-use hickory_resolver::config::{NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::config::NameServerConfig;
 
 const FAR: &str = "198.51.100.7";
 
@@ -107,6 +106,24 @@ async fn the_message_of_rfc_8463_passes_twice_and_any_change_fails() {
     assert!(!proved(&verdicts(&check, "127.0.0.1", "", &twice).await, &twice));
     let unsigned_extra = format!("X-Added: yes\n{RFC_8463}");
     assert!(proved(&verdicts(&check, FAR, "", &unsigned_extra).await, &unsigned_extra));
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_judged_without_panic_and_never_proved() {
+    let check = check_with(ZONE);
+    let octets = RFC_8463.as_bytes();
+    let body = RFC_8463.find("\n\n").unwrap();
+    for at in (0..octets.len()).step_by(3) {
+        for new in [b"".as_slice(), b"\n", b":", b";", b"=", b"\xff", b"\n From: x@y.example\n"] {
+            let damaged = [&octets[..at], new, &octets[at + 1..]].concat();
+            let message = String::from_utf8_lossy(&damaged).into_owned();
+            let found = verdicts(&check, FAR, "a@ours.example", &message).await;
+            // A header may be damaged where one of its two signatures does not look, and white
+            // space at the end of a body is not signed.
+            let is_text = at > body && octets[at].is_ascii_alphabetic();
+            assert!(!is_text || !proved(&found, &message), "{at} {new:?}");
+        }
+    }
 }
 
 #[tokio::test]

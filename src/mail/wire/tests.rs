@@ -191,6 +191,29 @@ fn headers_are_folded_where_that_means_nothing() {
     assert_eq!(conform(boundary.as_bytes()), Err(Unfit::Boundary));
 }
 
+/// Quadratic work on these would take hours.
+#[test]
+fn large_hostile_messages_are_gone_through_once() {
+    let mib = |piece: &str| piece.repeat((1 << 20) / piece.len());
+    let parts = format!("--i\r\n\r\n{}\r\n", "x".repeat(999)).repeat(1000);
+    for message in [
+        format!("To: {}z\r\n\r\n", mib("a@b,")),
+        format!("To: {}\r\n\r\n", mib("\"a, ")),
+        format!("Subject: {}\r\n\r\n", mib("\u{fc}")),
+        format!("Subject: {}\r\n\r\n", mib("a b ")),
+        format!("X: {}\r\n\r\n", mib(" ")),
+        format!("X: {}\r\n\r\n{}", "y ".repeat(1000), mib("--i\r\n")),
+        format!("Content-Transfer-Encoding: quoted-printable\r\n\r\n{}", mib("=")),
+        format!("Content-Transfer-Encoding: base64\r\n\r\n{}", mib("A ")),
+        format!("Content-Type: text/plain\r\n\r\n{}", mib("-\r")),
+        format!("Content-Type: multipart/mixed; boundary=i\r\n\r\n{parts}--i--\r\n"),
+    ] {
+        if let Ok(out) = conform(message.as_bytes()) {
+            assert!(is_fit(&out) && out.len() <= 4 * message.len());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_octets_become_fit_or_are_refused(

@@ -36,8 +36,8 @@ pub enum InnerSignature {
     Unknown,
 }
 
-/// The addresses that signatures name as their makers' (§5.2.3.30; GnuPG writes them), in the packets
-/// of a signed message or a detached signature. Nothing is verified: this is what they say.
+/// The addresses that signatures name as their makers' (§5.2.3.30; GnuPG writes them), in the
+/// packets of a signed message or a detached signature. Nothing is verified: this is what they say.
 pub fn named_signers(packets: &[u8]) -> Vec<String> {
     let mut signers = Vec::new();
     let mut rest = packets;

@@ -8,8 +8,8 @@
 //!
 //! # What it trusts
 //! The root key, which lies outside the data directory, and the journal's checks. A message is
-//! sealed before it touches the disk and opened when it is tried; one that was just accepted is kept
-//! in memory, within a budget, for the first attempt.
+//! sealed before it touches the disk and opened when it is tried; one that was just accepted is
+//! kept in memory, within a budget, for the first attempt.
 //!
 //! # Standards
 //! RFC 5321 §4.5.4 (queues), §6.1 (responsibility once accepted).
@@ -50,7 +50,7 @@ use tokio::sync::Notify;
 pub const RECIPIENTS_MAX: usize = 1000;
 
 /// How often days are begun and ended and memory is tidied.
-const CARE_TIME: Duration = Duration::from_secs(60);
+const CARE_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The queue; clones are the same one.
 #[derive(Clone)]

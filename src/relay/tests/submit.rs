@@ -105,7 +105,8 @@ async fn send(site: &Site, recipients: &[&str], content: &str, expected: &str) {
 }
 
 const CONTENT: &str = "From: Alice <alice@ours.example>\r\n\
-    Date: Fri, 21 Nov 1997 09:55:06 -0600\r\nMessage-ID: <1@laptop>\r\nUser-Agent: x\r\nBcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
+    Date: Fri, 21 Nov 1997 09:55:06 -0600\r\nMessage-ID: <1@laptop>\r\nUser-Agent: x\r\n\
+    Bcc: secret@else.example\r\nSubject: s\r\n\r\nhello";
 
 const SENT: &str = "From: Alice <alice@ours.example>\r\nDate: Fri, 21 Nov 1997 15:55:06 +0000\r\n\
     Message-ID: <1@laptop>\r\nSubject: s\r\n\r\nhello\r\n";
@@ -382,4 +383,52 @@ async fn pieces_and_utf8_go_the_same_way() {
     let text = String::from_utf8(sent.message.to_vec()).unwrap();
     assert!(text.starts_with("Received: by mx.ours.example with UTF8SMTPSA "), "{text}");
     assert!(text.ends_with("\r\n\r\nhello\r\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_of_success_comes_to_the_user_who_asked_for_it() {
+    let (site, _) = sending();
+    let ask = async |sender: &str, notify: &str| {
+        let mut client = alice(&site).await;
+        client.ask(&format!("MAIL FROM:<{sender}> ENVID=e+2B1 RET=FULL"), "250").await;
+        client.ask(&format!("RCPT TO:<bob+x@ours.example>{notify} ORCPT=rfc822;b@y"), "250").await;
+        client.ask("RCPT TO:<x@else.example> NOTIFY=SUCCESS", "250").await;
+        client.ask("RCPT TO:<others@ours.example> NOTIFY=FAILURE", "250").await;
+        client.message(CONTENT, "250").await;
+    };
+    for (sender, notify) in [
+        ("alice@ours.example", ""),
+        ("alice@ours.example", " NOTIFY=NEVER"),
+        ("alice@ours.example", " NOTIFY=FAILURE,DELAY"),
+        ("", " NOTIFY=SUCCESS"),
+    ] {
+        ask(sender, notify).await;
+    }
+    assert_eq!(site.stored().len(), 4);
+    ask("alice+x@ours.example", " NOTIFY=SUCCESS,FAILURE").await;
+    let stored = site.stored();
+    assert_eq!(stored.len(), 6);
+    let report = &stored[5];
+    assert_eq!((report.from.as_ref(), report.recipients[0].account), (None, AccountNumber(1)));
+    let text = String::from_utf8(report.message.clone()).unwrap();
+    for line in [
+        "Return-Path: <>\r\n",
+        "\r\nTo: <alice+x@ours.example>\r\n",
+        "\r\nOriginal-Envelope-Id: e+1\r\n",
+        "\r\nOriginal-Recipient: rfc822; b@y\r\nFinal-Recipient: rfc822; bob+x@ours.example\r\n\
+         Action: delivered\r\nStatus: 2.1.5\r\n",
+        "\r\nSubject: s\r\n",
+    ] {
+        assert!(text.contains(line), "{line} {text}");
+    }
+    for other in ["else.example", "others@", "hello"] {
+        assert!(!text.contains(other), "{other} {text}");
+    }
+    // What is not stored is not reported.
+    *site.mailbox.fails.lock().unwrap() = Some(DeliverError::Full);
+    let mut client = alice(&site).await;
+    client.ask("MAIL FROM:<alice@ours.example>", "250").await;
+    client.ask("RCPT TO:<bob@ours.example> NOTIFY=SUCCESS", "250").await;
+    client.message(CONTENT, "452").await;
+    assert_eq!(site.stored().len(), 6);
 }

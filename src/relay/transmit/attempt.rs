@@ -106,12 +106,11 @@ impl<'a> Attempt<'a> {
     }
 
     /// Nobody is left, or nothing more may be tried.
-    fn is_over(&mut self) -> bool {
-        if Instant::now() >= self.until {
-            self.note_open(&Trouble::out_of_time());
-            return true;
-        }
-        self.is_settled() || self.sessions >= SESSIONS_MAX || self.connections >= CONNECTIONS_MAX
+    fn is_over(&self) -> bool {
+        self.is_settled()
+            || Instant::now() >= self.until
+            || self.sessions >= SESSIONS_MAX
+            || self.connections >= CONNECTIONS_MAX
     }
 
     fn is_settled(&self) -> bool {

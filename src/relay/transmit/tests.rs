@@ -399,6 +399,34 @@ async fn a_kept_connection_that_died_is_replaced_in_silence_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_server_says_or_does_while_a_connection_waits_ends_it() {
+    for reply in
+        ["250 ok, then close", "250 ok\r\n421 4.4.2 bye, then hang", "250 ok\r\n42, then close"]
+    {
+        let site = one(with(&[("END", reply)]));
+        for _ in 0..3 {
+            assert_eq!(site.send("other.example", &["x"]).await, ["a.example"], "{reply}");
+        }
+        assert_eq!((site.network.connected().len(), site.network.heard("MAIL")), (3, 3));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_connections_are_kept_than_may_be() {
+    let mut few = options();
+    few.reuse.waiting_max = 1;
+    let site = Site::new(few, vec![("192.0.2.1", Server::default())]);
+    let (one, two) = (site.send("other.example", &["x"]), site.send("other.example", &["y"]));
+    tokio::join!(one, two);
+    assert_eq!((site.network.connected().len(), site.transmitter.pool.count()), (2, 1));
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(site.network.heard("QUIT"), 1);
+    site.transmitter.close_idle();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((site.network.heard("QUIT"), site.transmitter.pool.count()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn behind_the_end_nobody_else_is_asked_and_before_it_the_next_is() {
     // Behind the end nobody knows; within the transaction another server is asked at once.
     for (reply, expected, connections) in [

@@ -46,6 +46,7 @@ impl Site {
             "[server]\nhostname = \"localhost\"\ndata_dir = \"data\"\n\
              control_socket = \"control\"\n\
              drain = \"1 d\"\n[keys]\njournal = \"keys/journal.key\"\n\
+             queue = \"keys/queue.key\"\n\
              [mail]\ndomains = [\"example.test\"]\n\
              [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = []\nsubmissions = []\n\
              imap = [\"127.0.0.1:0\"]\nimaps = []\nhttps = [\"127.0.0.1:0\"]\n\

@@ -285,9 +285,9 @@ impl Client {
         }
     }
 
-    /// Whether a transaction may begin.
+    /// Whether a transaction may begin. Not where the server has already said something more.
     pub fn is_ready(&self) -> bool {
-        self.state == State::Ready
+        self.state == State::Ready && !self.reader.has_unread()
     }
 
     /// Whether the connection is protected by TLS.

@@ -286,7 +286,6 @@ pub struct House {
 /// A queue that runs.
 pub struct Running {
     pub queue: Queue,
-    pub logs: Arc<TestLogs>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -340,7 +339,7 @@ impl House {
     }
 
     pub async fn start_if_it_can(&self) -> Option<Running> {
-        let (queue, logs) = self.open().await.ok()?;
+        let (queue, _) = self.open().await.ok()?;
         let parts = runner::Parts {
             queue: queue.clone(),
             prepare: self.others.clone(),
@@ -350,7 +349,7 @@ impl House {
         };
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(runner::run(parts, stopping));
-        Some(Running { queue, logs, stop, task })
+        Some(Running { queue, stop, task })
     }
 
     /// What the network does from now on.
