@@ -142,7 +142,7 @@ impl World {
             60..66 => self.crash().await,
             66..70 => self.restart().await,
             70..80 => self.command().await,
-            80..83 => {
+            80..83 if self.house.clock.now().0 > self.mailbox_ends + 2 * 24 * HOUR as i64 => {
                 *self.house.others.mailbox.lock().unwrap() = Err(DeliverError::TryLater);
                 self.mailbox_ends = self.house.clock.now().0 + 3 * 24 * HOUR as i64;
             }
