@@ -169,8 +169,8 @@ options! {
              not believed.";
         queue: FilePath = Default(r#""/etc/postseal/queue.key""#), Restart,
             "The key under which mail that waits to go out can be opened, 64 hex digits, made at \
-             the first start. Who has it and the data directory reads that mail; a path that begins \
-             with ${CREDENTIALS_DIRECTORY}/ is a systemd credential.";
+             the first start. Who has it and the data directory reads that mail; a path that \
+             begins with ${CREDENTIALS_DIRECTORY}/ is a systemd credential.";
         pepper: Option<FilePath> = Default(r#""""#), Restart,
             "A file with 64 hex digits that enter every slow password derivation. With it a \
              stolen data directory cannot be tried against guessed passwords; if it is lost, \

@@ -452,7 +452,9 @@ mod tests {
     proptest! {
         /// Whatever a server says, no line of it becomes a field or a boundary.
         #[test]
-        fn texts_stay_in_their_lines(said in "\\PC{0,50}|[\r\n:\\-=_a ]{0,80}|(\r\n--=_0123abcd){3}") {
+        fn texts_stay_in_their_lines(
+            said in "\\PC{0,50}|[\r\n:\\-=_a ]{0,80}|(\r\n--=_0123abcd){3}",
+        ) {
             let to: Address = "ann@a.example".parse().unwrap();
             let plain = write(&report(Kind::Failure, &to, Original::Named(MESSAGE), "x"));
             let mut told = report(Kind::Failure, &to, Original::Named(MESSAGE), &said);
