@@ -396,6 +396,7 @@ impl House {
             envelope_id: None,
             dsn_return: None,
             utf8: false,
+            permitted: false,
         }
     }
 }
