@@ -463,7 +463,7 @@ mod tests {
             let told = write(&told);
             let lines = |text: &[u8]| text.split(|octet| *octet == b'\n').count();
             prop_assert_eq!(lines(&plain), lines(&told));
-            prop_assert!(!told.iter().any(|octet| *octet == 0));
+            prop_assert!(!told.contains(&0));
         }
 
         #[test]
