@@ -372,8 +372,8 @@ options! {
     }
     queue: Queue "Mail that waits to go out." {
         lifetime: Duration = Default(r#""5 d""#), Reload,
-            "After how long a message is given up that could not be delivered, and its sender told. \
-             RFC 5321 §4.5.4.1 asks for four to five days.";
+            "After how long a message is given up that could not be delivered, and its sender \
+             told. RFC 5321 §4.5.4.1 asks for four to five days.";
         delay_notice: Duration = Default(r#""4 h""#), Reload,
             "After how long the sender is told that a message is late; 0 s for never. He is told \
              once for each recipient.";

@@ -14,7 +14,8 @@ use crate::base::BoxFuture;
 use crate::base::budget::ByteBudget;
 use crate::base::clock::{ManualClock, UnixTime};
 use crate::base::entropy::SeededEntropy;
-use crate::base::event::{Event, Fields, Log, LogSink};
+use crate::base::event::Log;
+use crate::base::event::testing::Recorder;
 use crate::base::ids::AccountNumber;
 use crate::mail::Address;
 use crate::mailauth::{CheckSender, DkimResult, DkimVerdict, Envelope, Verdicts};
@@ -96,31 +97,11 @@ impl UpgradeTls for Handshake {
     }
 }
 
-/// Keeps the names of events.
-#[derive(Default)]
-struct Names(Mutex<Vec<&'static str>>);
-
-impl LogSink for Names {
-    fn emit(&self, event: &dyn Event) {
-        struct Ignore;
-        impl Fields for Ignore {
-            fn number(&mut self, _: &'static str, _: u64) {}
-            fn word(&mut self, _: &'static str, _: &'static str) {}
-            fn address(&mut self, _: &'static str, _: &str) {}
-            fn peer(&mut self, _: &'static str, _: std::net::IpAddr) {}
-            fn id(&mut self, _: &'static str, _: &dyn std::fmt::Display) {}
-            fn quoted(&mut self, _: &'static str, _: &str) {}
-        }
-        event.fields(&mut Ignore);
-        self.0.lock().unwrap().push(event.name());
-    }
-}
-
 struct Site {
     clock: Arc<ManualClock>,
     receiver: Arc<Receiver>,
     mailbox: Arc<Mailbox>,
-    log: Arc<Names>,
+    log: Arc<Recorder>,
     drain: watch::Sender<bool>,
     budget: ByteBudget,
 }
@@ -164,7 +145,7 @@ fn site_with(options: Options) -> Site {
 
 fn site_in(options: Options, outbound: Option<Outbound>) -> Site {
     let clock = Arc::new(ManualClock::new(UnixTime(880_127_706)));
-    let (mailbox, log) = (Arc::new(Mailbox::default()), Arc::new(Names::default()));
+    let (mailbox, log) = (Arc::new(Mailbox::default()), Arc::new(Recorder::default()));
     let mut world = world(None);
     (world.deliver, world.log) = (mailbox.clone(), Log::new(log.clone()));
     (world.outbound, world.clock) = (outbound, clock.clone());
@@ -207,7 +188,7 @@ impl Site {
     }
 
     fn logged(&self, name: &str) -> bool {
-        self.log.0.lock().unwrap().contains(&name)
+        self.log.saw(name)
     }
 }
 

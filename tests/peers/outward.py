@@ -2,8 +2,8 @@
 """Mail that goes out, on a small internet of loopback addresses: never plain by accident.
 
 Each recipient's domain has an address, a mail host that keeps what it takes (and offers no TLS, so
-that this is what a wire would show), and a web site that answers for the Web Key Directory in one of
-the ways web sites do. Whatever the answer, what must not go out in the open does not.
+that this is what a wire would show), and a web site that answers for the Web Key Directory in one
+of the ways web sites do. Whatever the answer, what must not go out in the open does not.
 """
 
 import email

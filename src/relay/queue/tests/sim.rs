@@ -214,9 +214,10 @@ impl World {
     /// Everything works again, and nothing is held.
     async fn calm_down(&mut self) {
         self.house.disk.heal();
-        let mut weather = self.weather.lock().unwrap();
-        (weather.down, weather.blind, weather.lossy) = Default::default();
-        drop(weather);
+        {
+            let mut weather = self.weather.lock().unwrap();
+            (weather.down, weather.blind, weather.lossy) = Default::default();
+        }
         *self.house.others.mailbox.lock().unwrap() = Ok(());
         for (id, _) in &self.ids {
             let _ = self.queue().unhold(*id).await;
@@ -259,10 +260,9 @@ impl World {
     /// All events about the item of a recipient.
     fn story(&self, to: &str) -> String {
         let (id, _) = self.ids.iter().find(|(_, names)| names.iter().any(|it| it == to)).unwrap();
-        let events = self.house.events.0.lock().unwrap();
         let id = format!("id={id}");
         let about = |line: &&String| line.contains(&id) || line.starts_with("queue.restored");
-        events.iter().filter(about).map(|line| format!("\n{line}")).collect()
+        self.house.events.lines().iter().filter(about).map(|line| format!("\n{line}")).collect()
     }
 
     /// Whether a report was made after the lifetime.
@@ -284,7 +284,7 @@ impl Weather {
             self.refused.insert(to.to_owned());
             return Outcome::Failed(failure("5.1.1"));
         }
-        if self.lossy.is_some_and(|one_in| dice.next_u64() % one_in == 0) {
+        if self.lossy.is_some_and(|one_in| dice.next_u64().is_multiple_of(one_in)) {
             *self.lost.entry(to.to_owned()).or_default() += 1;
             return Outcome::Deferred(failure("4.4.2"));
         }
