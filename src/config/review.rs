@@ -148,8 +148,8 @@ fn outgoing(config: &Config) -> Vec<Remark> {
 fn network(config: &Config) -> Vec<Remark> {
     let mut remarks = Vec::new();
     if !config.network.dnssec {
-        let text = "nothing that name servers say is proven any more: whoever is on the way to them \
-                    can say that a domain has no keys";
+        let text = "nothing that name servers say is proven any more: whoever is on the way to \
+                    them can say that a domain has no keys";
         remarks.push(warning("network.dnssec", text));
     }
     if !config.network.private.is_empty() {

@@ -103,7 +103,8 @@ fn failure(error: FetchError) -> FailWhy {
 }
 
 /// Web servers answer 200 with a page where they should have said 404. Any type is to be accepted
-/// (draft §3.1), so a binary certificate counts however it is labelled; but armor in a page is none.
+/// (draft §3.1), so a binary certificate counts however it is labelled; but armor in a page is
+/// none.
 fn is_page(content_type: Option<&str>, body: &[u8]) -> bool {
     let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let is_labelled = kind.eq_ignore_ascii_case("text/html")

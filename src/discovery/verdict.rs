@@ -36,7 +36,7 @@ pub enum Verdict {
 pub enum FailWhy {
     /// Names could not be resolved.
     Dns,
-    /// DNSSEC says that the answer was forged.
+    /// The answer does not hold under DNSSEC: forged, or its signatures were lost on the way.
     Bogus,
     /// No connection to the directory's server.
     Connect,
@@ -77,7 +77,7 @@ impl fmt::Display for FailWhy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             FailWhy::Dns => "the key directory's name could not be resolved",
-            FailWhy::Bogus => "the answer about the key directory's name was forged",
+            FailWhy::Bogus => "what was said about the key directory does not hold under DNSSEC",
             FailWhy::Connect => "the key directory could not be reached",
             FailWhy::Tls => "the key directory's certificate is not valid",
             FailWhy::Timeout => "the key directory did not answer in time",

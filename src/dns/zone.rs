@@ -288,7 +288,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,120}(\n[a-z$. ]{0,20} [A-Z]{1,5} \\PC{0,20}){0,3}") {
+        fn no_text_makes_it_panic(
+            text in "\\PC{0,120}(\n[a-z$. ]{0,20} [A-Z]{1,5} \\PC{0,20}){0,3}"
+        ) {
             let _ = Zone::parse(&text);
         }
     }

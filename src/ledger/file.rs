@@ -1,8 +1,8 @@
 //! The file: changes are appended, and now and then the whole is written anew.
 //!
-//! What [`File::write`] has said is done is durable. After an error, or behind a tail that cannot be
-//! read, nothing is appended any more: the whole is written into a new file that takes the place of
-//! the old one. Until then the old one stays as it is.
+//! What [`File::write`] has said is done is durable. After an error, or behind a tail that cannot
+//! be read, nothing is appended any more: the whole is written into a new file that takes the place
+//! of the old one. Until then the old one stays as it is.
 
 use super::record::{self, Binding, HEADER_BYTES, ID_BYTES, MAGIC, Record};
 use crate::base::crypto::Key;

@@ -180,7 +180,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_octets_make_it_panic(mut bytes in any::<Vec<u8>>(), at in 0usize..4000, bit in 0u8..8) {
+        fn no_octets_make_it_panic(
+            mut bytes in any::<Vec<u8>>(),
+            at in 0usize..4000,
+            bit in 0u8..8,
+        ) {
             read_file(&bytes, &key());
             let mut whole = file(&key());
             let at = at % whole.len();

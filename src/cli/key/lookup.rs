@@ -27,7 +27,11 @@ pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failur
 
 fn text(lookup: &LookupLine) -> String {
     let mut lines: Vec<String> = lookup.steps.iter().map(|step| format!("  {step}")).collect();
-    let stale = if lookup.stale { " (from memory: it is not published now)" } else { "" };
+    let stale = if lookup.stale {
+        " (from memory: its directory does not have it now, or fails)"
+    } else {
+        ""
+    };
     lines.push(match (&lookup.fingerprint, &lookup.why) {
         (Some(fingerprint), _) => format!("{}: {fingerprint}{stale}", lookup.verdict),
         (None, Some(why)) => format!("{}: {why}", lookup.verdict),
@@ -67,7 +71,12 @@ mod tests {
             ..failed.clone()
         };
         let shown = text(&key);
-        assert!(shown.contains("\nkey: ABCD (from memory: it is not published now)\n"), "{shown}");
+        assert!(
+            shown.contains(
+                "\nkey: ABCD (from memory: its directory does not have it now, or fails)\n"
+            ),
+            "{shown}"
+        );
         assert!(shown.contains("EF01") && shown.contains("1970"), "{shown}");
         let none = LookupLine { verdict: "none".into(), why: None, ..failed };
         assert!(text(&none).ends_with("\nnone\n"));

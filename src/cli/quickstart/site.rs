@@ -233,7 +233,7 @@ mod tests {
             let remarks = review(&config);
             assert!(remarks.iter().all(|remark| remark.weight == Weight::Warning), "{remarks:?}");
             let keys: Vec<_> = remarks.iter().map(|remark| remark.key).collect();
-            assert_eq!(keys, ["server.test"]);
+            assert_eq!(keys, ["outgoing.port", "network.private", "server.test"]);
         }
     }
 

@@ -250,9 +250,8 @@ impl Storage {
         for day in self.days() {
             let number = day.number;
             drop(day);
-            if let Some((number, slot)) = self.take_day(number, &is_empty)
-                && let Err(error) = self.end_day(number, slot).await
-            {
+            let Some(day) = self.take_day(number, &is_empty) else { continue };
+            if let Err(error) = self.end_day(day).await {
                 self.world.events.emit(&QueueEvent::DayNotEnded { error: &error });
             }
         }
@@ -260,7 +259,7 @@ impl Storage {
 
     /// Takes a day out if it is past, nobody is about to store anything in it, and it is empty: in
     /// this order, for what is being stored shows itself first by the handle and then as an item.
-    fn take_day(&self, number: u32, is_empty: &impl Fn(u32) -> bool) -> Option<(u32, u32)> {
+    fn take_day(&self, number: u32, is_empty: &impl Fn(u32) -> bool) -> Option<Arc<Day>> {
         let mut days = self.write_days();
         let is_current = days.current.as_ref().is_some_and(|current| current.number == number);
         if is_current || days.kept.contains(&number) {
@@ -268,7 +267,7 @@ impl Storage {
         }
         let day = days.all.remove(&number)?;
         match Arc::strong_count(&day) == 1 && is_empty(number) {
-            true => Some((number, day.slot)),
+            true => Some(day),
             false => {
                 days.all.insert(number, day);
                 None
@@ -277,15 +276,19 @@ impl Storage {
     }
 
     /// First the secret, then the journal: what is left of the latter by a crash opens for nobody.
-    async fn end_day(&self, number: u32, slot: u32) -> Result<(), String> {
+    /// While the secret is there, so is the day: what is still to be erased in it must be.
+    async fn end_day(&self, day: Arc<Day>) -> Result<(), String> {
         let world = &self.world;
         let mut file = self.file.lock().await;
         let mut epochs = file.clone();
-        epochs.end(number);
-        epochs
-            .store(&*world.disk, &world.root, &*world.entropy)
-            .map_err(|error| format!("{}: {error}", epochs::FILE))?;
+        epochs.end(day.number);
+        let slot = day.slot;
+        if let Err(error) = epochs.store(&*world.disk, &world.root, &*world.entropy) {
+            self.write_days().all.insert(day.number, day);
+            return Err(format!("{}: {error}", epochs::FILE));
+        }
         *file = epochs;
+        drop(day);
         world.logs.remove(slot).await
     }
 

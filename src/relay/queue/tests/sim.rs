@@ -140,7 +140,7 @@ impl World {
             81..95 => *self.house.others.mailbox.lock().unwrap() = Ok(()),
             _ => {}
         }
-        let seconds = self.below(12 * HOUR) / (1 + self.below(3));
+        let seconds = self.below(36 * HOUR) / (1 + self.below(3));
         sleep(seconds).await;
     }
 
@@ -302,23 +302,6 @@ async fn run(seed: u64) {
     let known = |line: &&crate::relay::queue::Line| world.ids.iter().any(|(id, _)| *id == line.id);
     assert_eq!(back.iter().find(known), None, "{}", world.mishaps);
     world.check();
-    if number("SEED").is_some() {
-        let count = |op| world.house.disk.count(op);
-        use crate::base::disk::memory::Op;
-        println!(
-            "attempts {} writes {} syncs {} reads {} mishaps {}",
-            world.house.others.attempts.lock().unwrap().len(),
-            count(Op::Write),
-            count(Op::Sync),
-            count(Op::Read),
-            world.mishaps
-        );
-        let mut names: BTreeMap<String, usize> = BTreeMap::new();
-        for line in world.house.events.0.lock().unwrap().iter() {
-            *names.entry(line.split(' ').next().unwrap().to_owned()).or_default() += 1;
-        }
-        println!("{names:?}");
-    }
     world.running.take().unwrap().stop().await;
     let secrets = world.house.disk.contents("relay/epochs").unwrap().len();
     assert!(secrets < 16_000, "{secrets} octets of secrets of days that are over");
