@@ -28,10 +28,8 @@ RECOVERY_SECONDS = 10
 FAULTS = [
     ("fdatasync", "error=EIO", True), ("fdatasync", "error=EIO", True),
     ("fdatasync", "error=ENOSPC", True), ("fdatasync", "signal=KILL", True),
-    ("fdatasync", "delay_enter=300000", False), ("pwrite64", "error=ENOSPC", False),
     ("pwrite64", "error=ENOSPC", False), ("pwrite64", "error=EIO", True),
-    ("pwrite64", "signal=KILL", True), ("pwrite64", "signal=KILL", True),
-    ("connect", "error=ENETUNREACH", False),
+    ("pwrite64", "signal=KILL", True), ("connect", "error=ENETUNREACH", False),
 ]
 
 
