@@ -306,8 +306,9 @@ def _():
     assert not strange, f"texts: {strange[:5]}"
     # The ledger names those who have a key, and nobody else.
     known = {value for kind, value in facts if kind == "ledger.correspondent"}
-    have_keys = {out.address(kind) for kind in ("delivered", "late", "bounced")}
-    assert known == have_keys, f"in the ledger: {known}"
+    have_keys = [out.address(kind) for kind in ("delivered", "late", "bounced")]
+    strange = [value for value in known if not value.endswith(tuple(have_keys))]
+    assert not strange and len(known) >= len(have_keys), f"in the ledger: {known}"
     told = "\n".join(value for kind, value in facts if kind != "ledger.correspondent")
     found = SEARCH.octets(told.encode(), "what the kit prints")
     assert not found, found
@@ -332,7 +333,11 @@ def _():
 
 
 def is_expected(text):
-    """Addresses of accounts, what public certificates hold, and sled's own words."""
+    """Addresses of accounts, what public certificates hold, sled's own words, and rising numbers
+    in the footers of segments."""
+    run, _, name = text.rpartition(" in ")
+    if name.endswith(".segment") and all(a < b for a, b in zip(run, run[1:])):
+        return True
     public = ["salt@notations.sequoia-pgp.org", "__sled__default"]
     public += [user["address"] for user in server.info["users"]]
     return text.endswith(" in index/conf") or any(word in text for word in public)

@@ -29,6 +29,8 @@ ARRIVAL_SECONDS = 60
 # How many sealed messages are opened by GnuPG in the end.
 OPENED_MAX = 12
 OPTIONS = {
+    # A directory that could not be reached is asked again at once, and not after ten minutes.
+    "discovery": {"failed": '"1 s"'},
     "queue": {"first_retry": '"1 s"', "longest_retry": '"2 s"', "delay_notice": '"0 s"'},
     "submission": {f"{what}_per_{time}": "0" for what in ("messages", "recipients")
                    for time in ("hour", "day")},
