@@ -227,6 +227,20 @@ def _():
     equal(came, wanted, "what came")
 
 
+@check("DNSSEC: without validation false answers are believed (or the above would prove nothing)")
+def _():
+    ready()
+    server.stop()
+    server.configure(network={"dnssec": "false"})
+    server.start()
+    _, verdicts = found()
+    wanted = {name: "key" if has_web else "none" for name, (_, has_web, _) in DOMAINS.items()}
+    server.stop()
+    server.configure(network={"dnssec": "true"})
+    server.start()
+    equal(verdicts, wanted, "verdicts")
+
+
 @check("DNSSEC: with another trust anchor nothing that is signed is believed")
 def _():
     ready()
