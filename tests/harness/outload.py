@@ -164,8 +164,8 @@ class OutLoad:
             self.verify_here()
             self.verify_empty(end)
         twice = sum(count - 1 for count in self.arrived.values())
-        return f"{len(self.acknowledged)} by 250, {self.refused} refused for now, {twice} came twice, " \
-               f"{len(self.here)} here too, {self.opened} opened by GnuPG"
+        return f"{len(self.acknowledged)} by 250, {self.refused} refused for now, " \
+               f"{twice} came twice, {len(self.here)} here too, {self.opened} opened by GnuPG"
 
     def look(self):
         """Takes what has come in; returns what is acknowledged and did not."""

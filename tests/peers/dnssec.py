@@ -194,7 +194,8 @@ def _():
     ready()
     texts, verdicts = found()
     wanted = {name: verdict for name, (_, _, verdict) in DOMAINS.items()}
-    wrong = {name: (verdicts[name], texts[name]) for name in wanted if verdicts[name] != wanted[name]}
+    wrong = {name: (verdicts[name], texts[name])
+             for name in wanted if verdicts[name] != wanted[name]}
     assert not wrong, wrong
     assert "as DNSSEC proves" in texts["none"], texts["none"]
     assert "as far as an unsigned answer goes" in texts["nobody"], texts["nobody"]

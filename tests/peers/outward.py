@@ -2,8 +2,8 @@
 """Mail that goes out, on a small internet of loopback addresses: never plain by accident.
 
 Each recipient's domain has an address, a mail host that keeps what it takes (and offers no TLS, so
-that this is what a wire would show), and a web site that answers for the Web Key Directory in one of
-the ways web sites do. Whatever the answer, what must not go out in the open does not.
+that this is what a wire would show), and a web site that answers for the Web Key Directory in one
+of the ways web sites do. Whatever the answer, what must not go out in the open does not.
 """
 
 import email
@@ -155,7 +155,7 @@ def queue():
 
 
 def taken(site, word):
-    """How the mail hosts of a domain got mail: `plain` for each that shows the word (or the subject,
+    """How a domain's mail host got mail: `plain` for each that shows the word (or the subject,
     whatever word it has), `sealed` for each that is PGP/MIME and shows nothing."""
     kinds = []
     for mail in list(site.mails):
@@ -225,7 +225,8 @@ def table(column, policy):
             sent[name] = (word, submit(f"carol@{name}.example", word, smtp=smtp))
         wanted = {name: WANTED.get(name, FAILED)[column] for name in names}
         got = verdicts(sent)
-        wrong = [f"{name}: {got[name]} and not {wanted[name]}, {queue().get(f'carol@{name}.example')}"
+        waits = queue()
+        wrong = [f"{name}: {got[name]} and not {wanted[name]}, {waits.get(f'carol@{name}.example')}"
                  for name in sent if got[name] != wanted[name]]
         equal(wrong, [], "verdicts")
         # Another attempt changes nothing: not for what waits, and least of all for what is held.

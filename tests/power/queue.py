@@ -73,7 +73,7 @@ def cut_again_and_again(make_disk, cuts, seed, wrapper=(), seconds=ARRIVAL_SECON
         disk.close()
 
 
-@check("power: queue: where fdatasync does nothing mail is lost (or the others would prove nothing)")
+@check("power: queue: where fdatasync does nothing mail is lost (or the above proves nothing)")
 def _():
     need("strace")
     calls = "fdatasync,fsync,syncfs"
