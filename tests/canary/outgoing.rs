@@ -1,8 +1,8 @@
 //! What the seizer's kit finds of mail that goes out: the queue, and the ledger of others' keys.
 //!
 //! Frame headers of the queue's journals are read from the octets, as anybody reads them who has no
-//! key. The ledger is opened with the journal key, and the queue's items with the queue key, if that
-//! is given: kinds that begin with `queued.` need it.
+//! key. The ledger is opened with the journal key, and the queue's items with the queue key, if
+//! that is given: kinds that begin with `queued.` need it.
 
 use postseal::base::crypto::{self, Key};
 use postseal::base::disk::{Below, Disk};

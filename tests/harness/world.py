@@ -8,7 +8,8 @@
     world.install(); server.start()
 
 Each domain has an address of its own (127.0.1.N); its mail host listens there on the port that the
-server sends to, its web site on the port that the server looks for keys at. Nothing leaves loopback.
+server sends to, its web site on the port that the server looks for keys at. Nothing leaves
+loopback.
 Mail hosts do not offer STARTTLS unless told to, so that what they take is what a wire would show.
 """
 
