@@ -203,8 +203,9 @@ class WebHandler(socketserver.StreamRequestHandler):
                  "Connection: close"]
         if "location" in how:
             lines.append(f"Location: {how['location']}")
-        tls.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
-        tls.sendall(body[:how["cut"]] if "cut" in how else body)
+        # In one piece: a second one would wait for the client's delayed acknowledgement.
+        head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+        tls.sendall(head + (body[:how["cut"]] if "cut" in how else body))
 
 
 class MailHost(Threaded):
