@@ -124,7 +124,8 @@ impl Preparer {
                 verdict: None,
                 sealed_already: examined.sealed_already,
                 answers_sealed,
-                is_report: message.from.is_none(),
+                // The null path alone is no sign: a user may submit under it, too.
+                is_report: message.from.is_none() && message.owner.is_none(),
                 is_blind: !examined.is_visible(address),
             }
         };
