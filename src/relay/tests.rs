@@ -29,6 +29,8 @@ use crate::smtp::BareNewlines;
 struct Mailbox {
     stored: Mutex<Vec<Delivery>>,
     fails: Mutex<Option<DeliverError>>,
+    /// Storing takes for ever.
+    stuck: Mutex<bool>,
     /// Is called when a message comes.
     before: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
@@ -53,6 +55,9 @@ impl Deliver for Mailbox {
             before();
         }
         Box::pin(async move {
+            if *self.stuck.lock().unwrap() {
+                std::future::pending::<()>().await;
+            }
             if let Some(error) = *self.fails.lock().unwrap() {
                 return Err(error);
             }

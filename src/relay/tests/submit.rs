@@ -41,6 +41,10 @@ impl Enqueue for Queue {
         *self.withdrawn.lock().unwrap() += 1;
         Box::pin(async {})
     }
+
+    fn abandon(&self, id: QueueId) {
+        drop(self.withdraw(id));
+    }
 }
 
 impl Prepare for Queue {
@@ -178,6 +182,24 @@ async fn the_hidden_half_is_released_only_when_the_other_is_stored() {
     send(&site, &["bob@ours.example", "x@else.example"], CONTENT, "250").await;
     assert_eq!(site.stored().len(), 1);
     queue.only();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_dropped_leaves_nothing_hidden() {
+    let (site, queue) = sending();
+    *site.mailbox.stuck.lock().unwrap() = true;
+    let mut client = alice(&site).await;
+    client.ask("MAIL FROM:<alice@ours.example>", "250").await;
+    client.ask("RCPT TO:<bob@ours.example>", "250").await;
+    client.ask("RCPT TO:<x@else.example>", "250").await;
+    client.ask("DATA", "354").await;
+    client.send(&format!("{CONTENT}\r\n.\r\n")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(queue.hidden.lock().unwrap().len(), 1);
+    client.served.abort();
+    assert!(client.served.await.unwrap_err().is_cancelled());
+    assert!(queue.is_empty());
+    assert_eq!(*queue.withdrawn.lock().unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
