@@ -23,6 +23,7 @@ use super::outgoing::{Enqueue, EnqueueError, Outgoing, OutgoingRecipient, QueueI
 use super::quota::Quotas;
 use super::receive::{copies, refusal_of};
 use super::recipients::{self, Target};
+use super::verdicts;
 use crate::base::budget::Reservation;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::mail::submission::{self, Additions, Authors};
@@ -255,15 +256,18 @@ impl Submission<'_> {
         message: Vec<u8>,
         proved: bool,
     ) -> Result<(), Answer> {
+        let (sealed, certificate) = verdicts::look(self.world, &message);
         let delivery = Delivery {
             from,
             recipients,
             message,
             received: self.world.clock.now(),
             role: Role::Inbox,
-            sender: SenderProof { from_is_proved: proved, certificate: None },
+            sender: SenderProof { from_is_proved: proved, certificate },
         };
-        Ok(self.world.deliver.deliver(delivery).await.map_err(refusal_of)?)
+        self.world.deliver.deliver(delivery).await.map_err(refusal_of)?;
+        sealed.note(self.world);
+        Ok(())
     }
 
     fn report_sender(&self, address: &Address) {
