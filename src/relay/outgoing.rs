@@ -55,6 +55,8 @@ pub trait Enqueue: Send + Sync {
     fn release(&self, id: QueueId);
     /// Takes a stored message back that was never released.
     fn withdraw(&self, id: QueueId) -> BoxFuture<'_, ()>;
+    /// The same, for who cannot wait: that it is gone becomes durable later.
+    fn abandon(&self, id: QueueId);
 }
 
 /// The name of a message in the queue: what logs and commands call it.

@@ -23,6 +23,7 @@ mod examine;
 mod explain;
 
 pub use compose::Sign;
+pub(super) use examine::ids;
 pub use explain::Explanation;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -124,7 +125,8 @@ impl Preparer {
                 verdict: None,
                 sealed_already: examined.sealed_already,
                 answers_sealed,
-                is_report: message.from.is_none(),
+                // The null path alone is no sign: a user may submit under it, too.
+                is_report: message.from.is_none() && message.owner.is_none(),
                 is_blind: !examined.is_visible(address),
                 permitted: message.permitted,
             }

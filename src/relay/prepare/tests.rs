@@ -363,6 +363,15 @@ async fn reports_and_unfit_messages() {
 }
 
 #[tokio::test]
+async fn the_null_path_does_not_make_a_user_s_mail_a_report() {
+    let world = world(ruled(Policy::Require, &[]));
+    let receipt = Outgoing { from: None, ..outgoing("", &["bob@one.example"]) };
+    assert_eq!(world.done(&receipt).await, ["bounce: 5.7.10"]);
+    world.has_key("bob@one.example");
+    assert_eq!(world.done(&receipt).await, ["seal"]);
+}
+
+#[tokio::test]
 async fn large_messages_are_worked_on_elsewhere_and_come_out_the_same() {
     let world = world(ruled(Policy::Prefer, &[]));
     world.has_key("bob@one.example");
