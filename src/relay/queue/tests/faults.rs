@@ -202,15 +202,10 @@ async fn a_hundred_thousand_messages_are_back_in_seconds() {
         queue.accept(house.message(&[&to], "one")).await.unwrap();
     }
     drop(queue);
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    let (before, began) = (resident(), std::time::Instant::now());
+    let began = tokio::time::Instant::now();
     let (queue, _) = house.open().await.unwrap();
     let took = began.elapsed();
-    println!("{} items: {took:?}, {} KiB more", queue.len(), resident() - before);
+    println!("{} items: {took:?}", queue.len());
     assert_eq!(queue.len(), 100_000);
     assert!(took.as_secs() < 5, "{took:?}");
 }
