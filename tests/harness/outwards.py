@@ -5,8 +5,8 @@
     outwards.settle()                       # a started server: until each was tried at least once
 
 Sealed and delivered; sealed and put off by the mail host; sealed and refused at the end of the
-data; held, because the directory publishes somebody else's key; waiting, because the directory fails; and
-delivered in the open, because there is no key.
+data; held, because the directory publishes somebody else's key; waiting, because the directory
+fails; and delivered in the open, because there is no key.
 """
 
 import hashlib
