@@ -212,8 +212,8 @@ impl Facts<'_> {
     }
 }
 
-/// The plan for one recipient. A hold is a question to a person: once it was answered, what cannot be
-/// sealed goes out plain, and is still sealed where there is a key by now.
+/// The plan for one recipient. A hold is a question to a person: once it was answered, what cannot
+/// be sealed goes out plain, and is still sealed where there is a key by now.
 pub fn plan(facts: &Facts<'_>) -> Plan {
     match unasked(facts) {
         Plan::Hold(_) if facts.permitted => Plan::Plain(Why::Permitted),
