@@ -81,7 +81,7 @@ pub enum EnqueueError {
 /// What is to be done for some of the recipients, after keys were looked up and the plan was made.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// Positions in [`Outgoing::recipients`]. Each position is in exactly one `Prepared`.
+    /// Positions in [`Outgoing::recipients`]. No position is in more than one `Prepared`.
     pub recipients: Vec<usize>,
     /// What.
     pub action: Action,
@@ -120,7 +120,9 @@ pub enum Action {
 
 /// Looks up keys, plans, seals and signs. The runner asks before each attempt.
 pub trait Prepare: Send + Sync {
-    /// Says what to do for the recipients at `which`.
+    /// Says what to do for the recipients at `which`, or for some of them: for the others it is
+    /// asked again when that is done. So the copies that are in memory at once, and the connections
+    /// that carry them, stay few.
     fn prepare<'a>(
         &'a self,
         message: &'a Outgoing,

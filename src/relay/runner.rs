@@ -17,10 +17,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 /// How long one round may take: above all that RFC 5321 §4.5.3.2 grants a slow server for one
 /// message, so that only a fault of ours meets it.
 const ROUND_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// When an attempt has taken so long, nothing more is begun in it: who waits for his part of the plan
+/// is tried again at his time.
+const PARTS_TIME_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// How long after its lifetime an item is kept for a report that its owner cannot be given.
 const REPORT_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -182,11 +187,23 @@ impl Runner {
         if task.waiting.is_empty() {
             return Vec::new();
         }
-        let attempt = async {
-            let prepared = self.parts.prepare.prepare(message, &task.waiting).await;
-            self.carry_out(message, task, once_each(prepared, &task.waiting)).await
-        };
-        let mut judged = tokio::time::timeout(ROUND_TIME_MAX, attempt).await.unwrap_or_default();
+        let (began, mut judged) = (Instant::now(), Vec::new());
+        let mut unplanned = task.waiting.clone();
+        while began.elapsed() < PARTS_TIME_MAX {
+            let part = async {
+                let prepared = self.parts.prepare.prepare(message, &unplanned).await;
+                let prepared = once_each(prepared, &unplanned);
+                let planned = prepared.iter().flat_map(|it| it.recipients.clone());
+                let planned: Vec<usize> = planned.collect();
+                (planned, self.carry_out(message, task, prepared).await)
+            };
+            let Ok((planned, verdicts)) = timeout(ROUND_TIME_MAX, part).await else { break };
+            judged.extend(verdicts);
+            unplanned.retain(|at| !planned.contains(at));
+            if planned.is_empty() || unplanned.is_empty() {
+                break;
+            }
+        }
         let left = task.waiting.iter().filter(|at| judged.iter().all(|judged| judged.0 != **at));
         let why = Trouble::new(None, "4.3.0", "the attempt came to no end");
         let deferred: Vec<_> = left.map(|at| (*at, Verdict::Deferred(why.clone()), true)).collect();
@@ -349,8 +366,7 @@ impl Runner {
     }
 }
 
-/// Makes sure that each recipient that was asked about is planned exactly once: whom the plan
-/// forgets is deferred, whom it names twice is taken from the first.
+/// Makes sure that nobody is planned who was not asked about, and nobody twice: the first counts.
 fn once_each(prepared: Vec<Prepared>, which: &[usize]) -> Vec<Prepared> {
     let mut left: Vec<usize> = which.to_vec();
     let mut out = Vec::new();
@@ -361,11 +377,6 @@ fn once_each(prepared: Vec<Prepared>, which: &[usize]) -> Vec<Prepared> {
         if !ours.is_empty() {
             out.push(Prepared { recipients: ours, action });
         }
-    }
-    if !left.is_empty() {
-        let why = "nothing was planned for this recipient".to_owned();
-        let action = Action::Defer { status: "4.3.0", why };
-        out.push(Prepared { recipients: left, action });
     }
     out
 }

@@ -13,6 +13,12 @@ use crate::pgp::{MimeError, PeerCert, PeerKind, autocrypt_field, seal_mime};
 use crate::plan::{Plan, Why};
 use crate::relay::outgoing::{Action, Outgoing, Prepared};
 
+/// Copies for one recipient each that are made at once: each needs a connection of its own. Postfix
+/// `default_destination_concurrency_limit`.
+pub(super) const ALONE_MAX: usize = 20;
+/// Octets of the messages in such copies.
+const ALONE_BYTES_MAX: usize = 64 << 20;
+
 /// Signs what goes out.
 pub trait Sign: Send + Sync {
     /// The fields to put in front of `message` (CRLF line ends); `None` to send it unsigned.
@@ -41,15 +47,17 @@ pub(super) fn died() -> Action {
 }
 
 impl Preparer {
-    /// Carries the plans out. Each recipient is in exactly one of what comes back; the order tells
-    /// nothing.
+    /// Carries the plans out, but for those of blind recipients beyond what is made at once. No
+    /// recipient is twice in what comes back; the order tells nothing.
     pub(super) async fn compose(
         &self,
         message: &Outgoing,
         examined: &Examined,
         options: &PrepareOptions,
-        planned: Vec<Planned>,
+        mut planned: Vec<Planned>,
     ) -> Vec<Prepared> {
+        shuffle(&mut planned, &*self.world.entropy);
+        let mut alone_left = alone_max(message.message.len());
         let source = self.source(message, examined, options).await;
         let mut out = Vec::new();
         let mut together: BTreeMap<Option<PeerKind>, Vec<Planned>> = BTreeMap::new();
@@ -59,7 +67,9 @@ impl Preparer {
                 (_, Some(action)) => {
                     out.push(Prepared { recipients: vec![planned.recipient], action });
                 }
+                (Plan::Seal { alone: true }, _) if alone_left == 0 => {}
                 (Plan::Seal { alone: true }, _) => {
+                    alone_left -= 1;
                     out.push(self.sealed(&source, vec![planned]).await)
                 }
                 (Plan::Seal { alone: false }, _) => {
@@ -117,7 +127,7 @@ impl Preparer {
 
     /// One ciphertext to all of `planned`.
     async fn sealed(&self, source: &Source, planned: Vec<Planned>) -> Prepared {
-        let recipients = planned.iter().map(|planned| planned.recipient).collect();
+        let recipients = positions(&planned);
         let mut certs: Vec<Arc<PeerCert>> =
             planned.into_iter().filter_map(|planned| planned.cert).collect();
         shuffle(&mut certs, &*self.world.entropy);
@@ -143,7 +153,7 @@ impl Preparer {
     /// One copy as it was submitted, for all of `planned`.
     async fn plain(&self, source: &Source, planned: Vec<Planned>) -> Prepared {
         let sealed = planned.iter().all(|planned| planned.plan == Plan::Plain(Why::SealedAlready));
-        let recipients = planned.into_iter().map(|planned| planned.recipient).collect();
+        let recipients = positions(&planned);
         let source = source.clone();
         let made = off_thread(source.message.len(), move || {
             source.signed_if_fit(&source.with_autocrypt())
@@ -176,10 +186,32 @@ impl Source {
     }
 }
 
+fn positions(planned: &[Planned]) -> Vec<usize> {
+    let mut all: Vec<usize> = planned.iter().map(|planned| planned.recipient).collect();
+    all.sort_unstable();
+    all
+}
+
+/// How many recipients get copies of their own at once, of a message of so many octets.
+fn alone_max(bytes: usize) -> usize {
+    (ALONE_BYTES_MAX / bytes.max(1)).clamp(1, ALONE_MAX)
+}
+
 /// Fisher and Yates; the bias of the remainder is far below what an order could tell.
 fn shuffle<T>(items: &mut [T], entropy: &dyn Entropy) {
     for last in (1..items.len()).rev() {
         let random = u64::from_le_bytes(entropy::bytes(entropy));
         items.swap(last, (random % (last as u64 + 1)) as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_large_copies_are_made_at_once() {
+        let made = [0, 1000, 3 << 20, 10 << 20, 50 << 20, 500 << 20].map(alone_max);
+        assert_eq!(made, [ALONE_MAX, ALONE_MAX, ALONE_MAX, 6, 1, 1]);
     }
 }

@@ -1,5 +1,6 @@
 //! Whole messages through the preparation: keys from a table, copies opened by what they show.
 
+use super::compose::ALONE_MAX;
 use super::*;
 use crate::base::clock::{ManualClock, UnixTime};
 use crate::base::entropy::SeededEntropy;
@@ -203,6 +204,22 @@ async fn visible_recipients_share_a_ciphertext_and_blind_ones_have_their_own() {
     for (_, copy) in &copies {
         assert!(!text(copy).contains("secret") && !text(copy).contains("eve@"));
     }
+}
+
+#[tokio::test]
+async fn many_blind_recipients_get_their_copies_in_parts() {
+    let world = world(ruled(Policy::Prefer, &[]));
+    let names: Vec<String> = (0..ALONE_MAX + 5).map(|n| format!("u{n}@one.example")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.iter().for_each(|name| world.has_key(name));
+    let message = outgoing("To: x@our.example\r\n", &names);
+    let mut left: Vec<usize> = (0..names.len()).collect();
+    for count in [ALONE_MAX, 5] {
+        let prepared = world.preparer.prepare(&message, &left).await;
+        assert_eq!(prepared.len(), count);
+        left.retain(|at| prepared.iter().all(|one| one.recipients != [*at]));
+    }
+    assert_eq!(left, [0; 0]);
 }
 
 /// A program of 2022 was seen to refuse a whole message for one session key that it did not know.

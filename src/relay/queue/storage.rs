@@ -288,6 +288,7 @@ impl Storage {
             return Err(format!("{}: {error}", epochs::FILE));
         }
         *file = epochs;
+        self.forget_keys(day.number);
         drop(day);
         world.logs.remove(slot).await
     }
@@ -398,6 +399,20 @@ impl Storage {
 
     fn opened_keys(&self) -> MutexGuard<'_, HashMap<Vec<u8>, ContentKey>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what a day's secret opens: it would outlive it in memory else.
+    fn forget_keys(&self, epoch: u32) {
+        self.forget_opened();
+        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(minute.take_if(|minute| minute.epoch == epoch));
+    }
+
+    /// How many content keys are in memory.
+    #[cfg(test)]
+    pub fn content_keys(&self) -> usize {
+        let minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        self.opened_keys().len() + usize::from(minute.is_some())
     }
 
     /// Forgets the content keys that were opened.

@@ -8,6 +8,7 @@ use crate::relay::queue::{CommandError, OpenError};
 use crate::seams::DeliverError;
 use crate::smtp::{DsnNotify, DsnReturn};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HOUR: u64 = 60 * 60;
@@ -357,10 +358,15 @@ async fn a_panic_ends_one_round_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_forgets_or_repeats_recipients_does_no_harm() {
     let house = House::new(16);
-    house.plan(|message, which| {
+    let asked = AtomicBool::new(false);
+    house.plan(move |message, which| {
         let action = Action::Send { message: message.message.clone(), sealed: false };
         let first = Prepared { recipients: vec![which[0], 77], action };
-        vec![first.clone(), first]
+        // The second is forgotten once.
+        match which == [1] && !asked.swap(true, Ordering::Relaxed) {
+            true => Vec::new(),
+            false => vec![first.clone(), first],
+        }
     });
     let running = house.start().await;
     running.send(house.message(&["a@b.example", "b@b.example"], "one")).await;
@@ -513,4 +519,37 @@ async fn a_stop_waits_for_what_is_under_way() {
     assert!(house.delivered().contains(&"bob@b.example".to_owned()));
     let (queue, _) = house.open().await.unwrap();
     assert_eq!(queue.len() + house.delivered().len(), 2, "what was delivered is recorded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_day_s_secret_opened_is_forgotten_with_it() {
+    let house = House::new(40);
+    house.network(defer_all);
+    let running = house.start().await;
+    running.send(house.message(&["bob@b.example"], "one")).await;
+    sleep(60).await;
+    assert!(running.queue.0.storage.content_keys() > 0);
+    house.network(deliver_all);
+    sleep(2 * DAY).await;
+    assert!(running.queue.is_empty());
+    assert_eq!(running.queue.0.storage.content_keys(), 0);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_may_come_in_parts() {
+    let house = House::new(41);
+    house.plan(|message, which| send_plain(message, &which[..1]));
+    let running = house.start().await;
+    running.send(house.message(&["a@b.example", "c@b.example", "d@b.example"], "one")).await;
+    sleep(20).await;
+    assert_eq!(house.delivered(), ["a@b.example", "c@b.example", "d@b.example"]);
+    assert_eq!(house.others.busy.lock().unwrap()["b.example"].1, 1);
+    assert!(running.queue.is_empty());
+    // What is late is not begun, and nothing that was done is done again.
+    *house.others.takes.lock().unwrap() = Duration::from_secs(30 * 60);
+    running.send(house.message(&["e@b.example", "f@b.example"], "two")).await;
+    sleep(3 * HOUR).await;
+    assert_eq!(house.delivered()[3..], ["e@b.example", "f@b.example"]);
+    running.stop().await;
 }
