@@ -60,7 +60,7 @@ impl Planner<'_> {
             Command::Copy { from, uids, to } => self.copy(from, &uids, &to, false),
             Command::Move { from, uids, to } => self.copy(from, &uids, &to, true),
             Command::Append { to, message, flags, received } => {
-                self.append(&to, message, &flags, received)
+                self.append(&to, *message, &flags, received)
             }
             Command::Create { name, special_use } => self.create(&name, special_use),
             Command::Delete { name } => self.delete(&name),
@@ -194,7 +194,7 @@ impl Planner<'_> {
     fn append(
         &self,
         to: &str,
-        message: Box<SealedArrival>,
+        message: SealedArrival,
         names: &FlagNames,
         received: UnixTime,
     ) -> Result<Draft, Refusal> {
@@ -223,7 +223,7 @@ impl Planner<'_> {
         let uid_validity = self.validity(folder);
         let outcome = Outcome::Appended { mailbox, uid_validity, uid };
         let draft = Draft::one(Change::Appended(filing), outcome);
-        Ok(Draft { messages: vec![*message], ..draft })
+        Ok(Draft { messages: vec![message], ..draft })
     }
 
     fn create(&self, name: &str, special_use: Option<SpecialUse>) -> Result<Draft, Refusal> {

@@ -82,3 +82,75 @@ impl std::fmt::Debug for Log {
         write!(f, "Log")
     }
 }
+
+/// What the tests of other rooms listen with.
+#[cfg(test)]
+pub mod testing {
+    use super::{Event, Fields, IpAddr, LogSink};
+    use std::fmt::Display;
+    use std::sync::{Mutex, PoisonError};
+
+    /// Keeps each event as a line: its name and its fields. Addresses and peers are written as
+    /// they are, so that a test can look for them where they must not be.
+    #[derive(Default)]
+    pub struct Recorder(Mutex<Vec<String>>);
+
+    impl Recorder {
+        /// Whether an event of that name was reported.
+        pub fn saw(&self, name: &str) -> bool {
+            self.lines().iter().any(|line| line.split(' ').next() == Some(name))
+        }
+
+        /// Everything that was reported.
+        pub fn lines(&self) -> Vec<String> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+
+        /// The same as one text.
+        pub fn all(&self) -> String {
+            self.lines().join("\n")
+        }
+    }
+
+    impl LogSink for Recorder {
+        fn emit(&self, event: &dyn Event) {
+            let mut line = Line(event.name().to_owned());
+            event.fields(&mut line);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.0);
+        }
+    }
+
+    struct Line(String);
+
+    impl Line {
+        fn add(&mut self, key: &str, value: &dyn Display) {
+            self.0.push_str(&format!(" {key}={value}"));
+        }
+    }
+
+    impl Fields for Line {
+        fn number(&mut self, key: &'static str, value: u64) {
+            self.add(key, &value);
+        }
+
+        fn word(&mut self, key: &'static str, value: &'static str) {
+            self.add(key, &value);
+        }
+
+        fn address(&mut self, key: &'static str, value: &str) {
+            self.add(key, &value);
+        }
+
+        fn peer(&mut self, key: &'static str, value: IpAddr) {
+            self.add(key, &value);
+        }
+
+        fn id(&mut self, key: &'static str, value: &dyn Display) {
+            self.add(key, value);
+        }
+
+        fn quoted(&mut self, key: &'static str, value: &str) {
+            self.add(key, &value);
+        }
+    }
+}

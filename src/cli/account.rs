@@ -131,7 +131,7 @@ fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
         | Answer::Queue { .. }
         | Answer::Lookup { .. }
         | Answer::Explained(_) => {
-            return Err(Failure("the server answered something else".into()));
+            return Err(asker::unexpected());
         }
     }
     Ok(())

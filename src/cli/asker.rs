@@ -1,9 +1,11 @@
-//! Secrets from people, and questions to the running server: what `account` and `key` share.
+//! Secrets from people, and questions to the running server: what several commands share.
 
 use super::Failure;
+use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
 use crate::config::Config;
 use crate::host::{control, terminal};
+use crate::mail::DateTime;
 use crate::server::protocol::{Answer, Request, Text};
 use zeroize::Zeroizing;
 
@@ -17,6 +19,16 @@ pub(super) fn ask_server(config: &Config, request: &Request) -> Result<Answer, F
     let answer = control::ask(socket, &line)
         .map_err(|error| Failure(format!("no server at {}: {error}", socket.display())))?;
     Ok(serde_json::from_slice(&answer)?)
+}
+
+/// The server answered, but not to this question.
+pub(super) fn unexpected() -> Failure {
+    Failure("the server answered something else".into())
+}
+
+/// A time of an answer, in seconds since 1970, for people.
+pub(super) fn date(seconds: i64) -> String {
+    DateTime::from_unix(UnixTime(seconds), 0).to_rfc5322()
 }
 
 /// Where passwords come from.

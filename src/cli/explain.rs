@@ -4,10 +4,8 @@
 //! recipient, but the directory of his domain may be asked for his key.
 
 use super::Failure;
+use super::asker::{self, date};
 use super::configuration::Configuration;
-use crate::base::clock::UnixTime;
-use crate::host::control;
-use crate::mail::DateTime;
 use crate::server::protocol::{Answer, Explained, Request};
 
 /// Say what would happen to mail between two addresses: which rule holds, which key, where it goes
@@ -27,16 +25,13 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.configuration.read()?;
     let request = Request::Explain { from: arguments.from.clone(), to: arguments.to.clone() };
-    let socket = &config.server.control_socket.0;
-    let answer = control::ask(socket, &serde_json::to_vec(&request)?)
-        .map_err(|error| Failure(format!("no server at {}: {error}", socket.display())))?;
-    match serde_json::from_slice(&answer)? {
+    match asker::ask_server(&config, &request)? {
         Answer::Explained(explained) if arguments.json => {
             println!("{}", serde_json::to_string_pretty(&explained)?);
         }
         Answer::Explained(explained) => print!("{}", text(&explained)),
         Answer::Failed { error } => return Err(Failure(error)),
-        _ => return Err(Failure("the server answered something else".into())),
+        _ => return Err(asker::unexpected()),
     }
     Ok(())
 }
@@ -59,8 +54,7 @@ fn text(explained: &Explained) -> String {
     ];
     if let Some(fingerprint) = &explained.fingerprint {
         lines.push(("", fingerprint.clone()));
-        let expires = explained.expires.map(|at| DateTime::from_unix(UnixTime(at), 0).to_rfc5322());
-        lines.push(("expires", expires.unwrap_or_else(|| "never".into())));
+        lines.push(("expires", explained.expires.map_or("never".into(), date)));
     }
     lines.push(("plan", plan));
     lines.push(("route", explained.route.join(", ")));

@@ -1,10 +1,8 @@
 //! `postseal queue`: the mail that waits to go out, by the running server's control socket.
 
 use super::Failure;
+use super::asker::{self, date};
 use super::configuration::Configuration;
-use crate::base::clock::UnixTime;
-use crate::host::control;
-use crate::mail::DateTime;
 use crate::server::protocol::{Answer, QueueItem, QueueVerb, Request};
 use clap::Subcommand;
 
@@ -59,14 +57,11 @@ struct Json {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.configuration.read()?;
-    let socket = &config.server.control_socket.0;
-    let answer = control::ask(socket, &serde_json::to_vec(&request(&arguments.verb))?)
-        .map_err(|error| Failure(format!("no server at {}: {error}", socket.display())))?;
-    match serde_json::from_slice(&answer)? {
+    match asker::ask_server(&config, &request(&arguments.verb))? {
         Answer::Done {} => println!("done"),
         Answer::Queue { items, more } => show(&items, more, &arguments.verb)?,
         Answer::Failed { error } => return Err(Failure(error)),
-        _ => return Err(Failure("the server answered something else".into())),
+        _ => return Err(asker::unexpected()),
     }
     Ok(())
 }
@@ -130,8 +125,4 @@ fn whole(item: &QueueItem) -> String {
         }
     }
     out + "\n"
-}
-
-fn date(seconds: i64) -> String {
-    DateTime::from_unix(UnixTime(seconds), 0).to_rfc5322()
 }

@@ -169,8 +169,8 @@ options! {
              not believed.";
         queue: FilePath = Default(r#""/etc/postseal/queue.key""#), Restart,
             "The key under which mail that waits to go out can be opened, 64 hex digits, made at \
-             the first start. Who has it and the data directory reads that mail; a path that begins \
-             with ${CREDENTIALS_DIRECTORY}/ is a systemd credential.";
+             the first start. Who has it and the data directory reads that mail; a path that \
+             begins with ${CREDENTIALS_DIRECTORY}/ is a systemd credential.";
         pepper: Option<FilePath> = Default(r#""""#), Restart,
             "A file with 64 hex digits that enter every slow password derivation. With it a \
              stolen data directory cannot be tried against guessed passwords; if it is lost, \
@@ -372,8 +372,8 @@ options! {
     }
     queue: Queue "Mail that waits to go out." {
         lifetime: Duration = Default(r#""5 d""#), Reload,
-            "After how long a message is given up that could not be delivered, and its sender told. \
-             RFC 5321 §4.5.4.1 asks for four to five days.";
+            "After how long a message is given up that could not be delivered, and its sender \
+             told. RFC 5321 §4.5.4.1 asks for four to five days.";
         delay_notice: Duration = Default(r#""4 h""#), Reload,
             "After how long the sender is told that a message is late; 0 s for never. He is told \
              once for each recipient.";

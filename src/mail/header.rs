@@ -42,6 +42,15 @@ pub fn fields(block: &[u8]) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
+/// What the names of all fields begin with that this program writes for its users to read. In what
+/// comes in they are forged.
+const OURS: &[u8] = b"postseal-";
+
+/// Whether the octets begin with a name that only this program gives to a field.
+pub fn is_named_ours(raw: &[u8]) -> bool {
+    raw.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+}
+
 /// How many octets at the start of `message` are its header, the empty line included.
 pub fn header_bytes(message: &[u8]) -> usize {
     let mut at = 0;

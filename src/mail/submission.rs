@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use super::address::Address;
 use super::date::DateTime;
-use super::header::{Field, fields, header_bytes, unfold, write};
+use super::header::{Field, fields, header_bytes, is_named_ours, unfold, write};
 use super::limits::{ADDRESSES_MAX, COMMENT_DEPTH_MAX};
 use crate::base::clock::UnixTime;
 
@@ -149,6 +149,7 @@ fn is_taken_out(field: Field<'_>, additions: &Additions<'_>, signed: &BTreeSet<S
     field.is("Bcc")
         || field.is("Resent-Bcc")
         || field.is("Return-Path")
+        || is_named_ours(field.name)
         || (field.is("Authentication-Results") && is_ours(field.body, additions.hostname))
         || stripped.is_some_and(|name| !signed.contains(&name.to_ascii_lowercase()))
 }

@@ -81,7 +81,8 @@ fn start(base64: &str) -> String {
 }
 
 /// Takes out of `message` what says to be an Authentication-Results field of `hostname`
-/// (RFC 8601 §5), and what cannot be told not to be one. Gives the number of fields taken out.
+/// (RFC 8601 §5), what cannot be told not to be one, and all fields whose names are this program's:
+/// what it says of an opened message stands there. Gives the number of fields taken out.
 ///
 /// Looked at are all lines in front of the first empty one, those too that follow a line which ends
 /// the header for this house: other programs read on.
@@ -110,7 +111,8 @@ fn forged(message: &[u8], hostname: &str) -> Vec<Range<usize>> {
             end += line_at(message, end).map_or(0, <[u8]>::len);
         }
         let body = results_body(&message[at..end]);
-        if body.is_some_and(|body| identifier(body).is_none_or(|id| is_ours(&id, hostname))) {
+        let is_ours = |body| identifier(body).is_none_or(|id| is_ours(&id, hostname));
+        if body.is_some_and(is_ours) || header::is_named_ours(&message[at..end]) {
             found.push(at..end);
         }
         at = end;
@@ -277,6 +279,9 @@ mod tests {
             "Authentication-Results:\r\n",
             "Authentication-Results: ((((((((( mx.ours.example; dkim=pass\r\n",
             "Authentication-Results: \u{ff4d}x.ours.example; dkim=pass\r\n",
+            "Postseal-Opened: sealed to you; sender proved on arrival; signature good\r\n",
+            "postseal-opened : sealed to you;\r\n signature good\r\n",
+            "POSTSEAL-Other: x\r\n",
         ] {
             let mut message = format!("A: b\r\n{forged}C: d\r\n{forged}\r\n{forged}").into_bytes();
             assert_eq!(remove_forged(&mut message, HOST), 2, "{forged}");
@@ -294,6 +299,8 @@ mod tests {
             "X-Authentication-Results: mx.ours.example; dkim=pass\r\n",
             "ARC-Authentication-Results: i=1; mx.ours.example; dkim=pass\r\n",
             "Received-SPF: pass (mx.ours.example)\r\n",
+            "X-Postseal-Opened: x\r\n",
+            "Postseal: x\r\n",
             "Subject: a\r\n Authentication-Results: mx.ours.example; none\r\n",
         ] {
             let message = format!("{other}\r\nbody").into_bytes();

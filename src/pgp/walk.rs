@@ -7,9 +7,10 @@
 //! # Standards
 //! RFC 9580 §4.2 (both formats), §4.2.1.4 (partial lengths), §4.2.2 (old lengths).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-/// The types of packets that are told apart here (RFC 9580 §5).
+/// The types of packets that are told apart here (RFC 9580 §5): a signature.
 pub const SIGNATURE: u8 = 2;
 /// A public primary key.
 pub const PUBLIC_KEY: u8 = 6;
@@ -39,6 +40,26 @@ pub struct Framed {
     pub body_start: usize,
     /// Whether one plain length says where it ends.
     pub is_definite: bool,
+}
+
+impl Framed {
+    /// Its body, joined where it came in parts; `bytes` are those that were walked.
+    pub fn body<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let is_current = bytes[self.whole.start] & 0x40 != 0;
+        if self.is_definite || !is_current {
+            return Cow::Borrowed(&bytes[self.body_start..self.whole.end]);
+        }
+        let mut joined = Vec::with_capacity(self.whole.len());
+        let mut at = self.whole.start + 1;
+        while let Some((start, length, partial)) = one_length(bytes, at) {
+            at = start + length;
+            joined.extend_from_slice(&bytes[start..at]);
+            if !partial {
+                break;
+            }
+        }
+        Cow::Owned(joined)
+    }
 }
 
 /// The octets do not go on as a packet; the offset where that was seen.

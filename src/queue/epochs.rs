@@ -6,8 +6,8 @@
 //! secret is taken out of the file, and the blocks of the file's old form are zeroed.
 //!
 //! ```text
-//! relay/epochs        magic `PSQUEUE1` · sealed (AES-256-GCM-SIV, root key's child) list
-//! (postcard) relay/<slot>/       the journal of the day that has this slot; slots are used again
+//! relay/epochs     magic `PSQUEUE1` · sealed (AES-256-GCM-SIV, root key's child) list (postcard)
+//! relay/<slot>/    the journal of the day that has this slot; slots are used again
 //! ```
 //! # Known gaps
 //! Zeroing blocks binds neither a solid-state disk nor a snapshot: what is left there opens for who

@@ -113,7 +113,7 @@ fn times_of_a_clock_that_was_wrong_are_cut() {
     let envelope = envelope(&["x@b.example"]);
     let item = NewItem { id: ItemId(1), envelope: &envelope, bytes: 1 };
     let legs = vec![(3, UnixTime(i64::MAX))];
-    let progress = Some(Progress { held: false, legs, recipients: Vec::new() });
+    let progress = Some(Progress { legs, ..Progress::default() });
     machine.restore(Restored { item, progress }, at(0));
     assert_eq!(machine.next_at(), Some(Instant(Options::default().schedule.longest)));
 }
@@ -148,7 +148,9 @@ proptest! {
             prop_assert!(running.len() <= 3);
         }
         running.into_iter().for_each(|task| defer(&mut machine, task, now));
-        (0..6).for_each(|id| drop(machine.unhold(ItemId(id), at(now).now)));
+        for id in 0..6 {
+            machine.unhold(ItemId(id), at(now).now);
+        }
         let mut delivered = 0;
         while let Some(task) = machine.next(at(now).now) {
             delivered += task.waiting.len();

@@ -8,6 +8,7 @@ use crate::base::budget::ByteBudget;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
+use crate::discovery::FindKey;
 use crate::mail::Address;
 use crate::mailauth::CheckSender;
 use crate::seams::{Authenticate, BoxStream, Deliver, UpgradeTls};
@@ -160,6 +161,8 @@ pub struct World {
     pub outbound: Option<Outbound>,
     /// Judges who sent mail that comes from other servers; `None` where nobody can.
     pub check_sender: Option<Arc<dyn CheckSender>>,
+    /// Knows others' certificates, and remembers which mail came sealed; `None` where nobody does.
+    pub keys: Option<Arc<dyn FindKey>>,
     /// Judges credentials.
     pub authenticate: Arc<dyn Authenticate>,
     /// Shakes hands; `None` where no certificate is configured (then STARTTLS is not offered, and

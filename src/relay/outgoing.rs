@@ -29,6 +29,9 @@ pub struct Outgoing {
     pub dsn_return: Option<DsnReturn>,
     /// Whether SMTPUTF8 was asked for (RFC 6531).
     pub utf8: bool,
+    /// Somebody who may has released it from a hold: where the plan would hold it again, it goes
+    /// out plain.
+    pub permitted: bool,
 }
 
 /// One recipient of an [`Outgoing`].
@@ -52,6 +55,8 @@ pub trait Enqueue: Send + Sync {
     fn release(&self, id: QueueId);
     /// Takes a stored message back that was never released.
     fn withdraw(&self, id: QueueId) -> BoxFuture<'_, ()>;
+    /// The same, for who cannot wait: that it is gone becomes durable later.
+    fn abandon(&self, id: QueueId);
 }
 
 /// The name of a message in the queue: what logs and commands call it.

@@ -511,7 +511,9 @@ impl<'a> Driver<'a> {
             role: judged.role,
             sender: judged.sender,
         };
-        Ok(self.world.deliver.deliver(delivery).await.map_err(refusal_of)?)
+        self.world.deliver.deliver(delivery).await.map_err(refusal_of)?;
+        judged.sealed.note(self.world);
+        Ok(())
     }
 
     /// Who wrote a message that another server brought.

@@ -132,7 +132,7 @@ impl Round {
         let id = task.id;
         let read = runner.parts.queue.read(id).await;
         let judged = match &read {
-            Ok(message) => runner.attempt(message, task).await,
+            Ok(message) => runner.attempt(&as_permitted(message, task), task).await,
             Err(failure) => unreadable(*failure, task),
         };
         if matches!(read, Err(ReadFailure::Damaged)) {
@@ -150,6 +150,14 @@ impl Round {
             runner.parts.queue.note_change(id);
         }
         runner.conclude(id);
+    }
+}
+
+/// The message with what its owner or the administrator has decided about it.
+fn as_permitted(message: &Arc<Outgoing>, task: &Task) -> Arc<Outgoing> {
+    match task.permitted {
+        true => Arc::new(Outgoing { permitted: true, ..Outgoing::clone(message) }),
+        false => Arc::clone(message),
     }
 }
 

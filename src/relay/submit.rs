@@ -19,10 +19,11 @@ use std::sync::Arc;
 use super::delivered::Delivered;
 use super::events::RelayEvent;
 use super::options::{Options, Outbound, World};
-use super::outgoing::{EnqueueError, Outgoing, OutgoingRecipient};
+use super::outgoing::{Enqueue, EnqueueError, Outgoing, OutgoingRecipient, QueueId};
 use super::quota::Quotas;
 use super::receive::{copies, refusal_of};
 use super::recipients::{self, Target};
+use super::verdicts;
 use crate::base::budget::Reservation;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::mail::submission::{self, Additions, Authors};
@@ -195,11 +196,12 @@ impl Submission<'_> {
             EnqueueError::Full => replies::NO_ROOM,
             EnqueueError::TryLater => replies::STORE_UNAVAILABLE,
         })?;
+        let hidden = Hidden { enqueue: &*outbound.enqueue, id: Some(id) };
         if both && let Err(answer) = self.deliver(from, local, message, proved).await {
-            outbound.enqueue.withdraw(id).await;
+            hidden.withdraw().await;
             return Err(answer);
         }
-        outbound.enqueue.release(id);
+        hidden.release();
         let session = self.session;
         self.world.log.emit(&RelayEvent::Queued { session, id, recipients });
         Ok(())
@@ -244,6 +246,7 @@ impl Submission<'_> {
             envelope_id: transaction.envelope_id,
             dsn_return: transaction.dsn_return,
             utf8: transaction.utf8,
+            permitted: false,
         }
     }
 
@@ -254,15 +257,18 @@ impl Submission<'_> {
         message: Vec<u8>,
         proved: bool,
     ) -> Result<(), Answer> {
+        let (sealed, certificate) = verdicts::look(self.world, &message);
         let delivery = Delivery {
             from,
             recipients,
             message,
             received: self.world.clock.now(),
             role: Role::Inbox,
-            sender: SenderProof { from_is_proved: proved, certificate: None },
+            sender: SenderProof { from_is_proved: proved, certificate },
         };
-        Ok(self.world.deliver.deliver(delivery).await.map_err(refusal_of)?)
+        self.world.deliver.deliver(delivery).await.map_err(refusal_of)?;
+        sealed.note(self.world);
+        Ok(())
     }
 
     fn report_sender(&self, address: &Address) {
@@ -273,6 +279,36 @@ impl Submission<'_> {
     fn report_rate(&self) {
         let (session, account) = (self.session, self.user.account);
         self.world.log.emit(&RelayEvent::RateReached { session, account });
+    }
+}
+
+/// A message that the queue holds and nobody sees yet. Where the session ends before the other half
+/// is stored, by a panic or because it is dropped, no 250 was said, and the message is taken back:
+/// else it would lie there until a restart, and go out then, perhaps weeks later.
+struct Hidden<'a> {
+    enqueue: &'a dyn Enqueue,
+    id: Option<QueueId>,
+}
+
+impl Hidden<'_> {
+    fn release(mut self) {
+        if let Some(id) = self.id.take() {
+            self.enqueue.release(id);
+        }
+    }
+
+    async fn withdraw(mut self) {
+        if let Some(id) = self.id.take() {
+            self.enqueue.withdraw(id).await;
+        }
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.enqueue.abandon(id);
+        }
     }
 }
 

@@ -4,18 +4,30 @@
 //! Verdicts are made on the original octets. Fields that claim to be ours are taken out whether or
 //! not verdicts are wanted (RFC 8601 §5): whoever reads the mail believes the ones that bear our
 //! name.
+//!
+//! # Known gaps
+//! Of sealed mail the id outside is remembered. Where the sender protected another one inside, an
+//! answer names that, and is not known to answer sealed mail.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::events::RelayEvent;
 use super::options::World;
+use super::prepare::ids;
+use crate::mail::header;
 use crate::mailauth::{self, DkimResult, Envelope, Policy, Verdicts};
+use crate::pgp::already_sealed;
 use crate::seams::{Role, SenderProof};
 
 /// How long verdicts are waited for. A client waits ten minutes for the answer to its message
 /// (RFC 5321 §4.5.3.2.6), and many give up far earlier.
 const VERDICTS_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Ids of one message that are remembered; an honest one has one.
+const IDS_MAX: usize = 4;
+/// How text begins that a program has sealed by itself (RFC 9580 §6.2).
+const ARMOR: &[u8] = b"-----BEGIN PGP MESSAGE-----";
 
 /// What is done with the verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +49,55 @@ impl Default for Incoming {
 pub(super) struct Judged {
     pub role: Role,
     pub sender: SenderProof,
+    /// What is to be remembered once the message is stored.
+    pub sealed: Sealed,
+}
+
+/// A message as it came: whether its writer sealed it.
+#[derive(Debug, Default)]
+pub(super) struct Sealed {
+    /// Its ids, if it is sealed: answers to them are not sent in the clear unasked.
+    ids: Vec<String>,
+}
+
+/// Looks whether `message` is sealed, and gives what is known of its author's certificate: by that
+/// it is decided at the fold whether it is shown opened. What is no whole PGP/MIME loses it there.
+pub(super) fn look(world: &World, message: &[u8]) -> (Sealed, Option<Vec<u8>>) {
+    let Some(keys) = world.keys.as_ref().filter(|_| is_sealed(message)) else {
+        return (Sealed::default(), None);
+    };
+    let block = &message[..header_bytes(message)];
+    let author = mailauth::only_author(block);
+    let named = header::fields(block).filter(|field| field.is("Message-ID"));
+    let ids = named.flat_map(|field| ids(field.body).collect::<Vec<_>>()).take(IDS_MAX);
+    (Sealed { ids: ids.collect() }, author.and_then(|author| keys.known(&author)))
+}
+
+impl Sealed {
+    /// The message is stored: answers to it are to be as well guarded as it was.
+    pub fn note(&self, world: &World) {
+        if let Some(keys) = &world.keys {
+            self.ids.iter().for_each(|id| keys.note_confidential(id));
+        }
+    }
+}
+
+/// By what the root of a message says. Rather too often than too seldom: it makes answers wait.
+fn is_sealed(message: &[u8]) -> bool {
+    let (block, body) = message.split_at(header_bytes(message));
+    // Of a field that stands twice the first counts, as in every reader.
+    let field = header::fields(block).find(|field| field.is("Content-Type"));
+    let kind = field.map_or_else(Vec::new, |field| header::unfold(field.body));
+    let kind = kind.trim_ascii().to_ascii_lowercase();
+    let is = |name: &str| kind.starts_with(name.as_bytes());
+    match () {
+        () if is("multipart/encrypted") => true,
+        () if is("application/pkcs7-mime") || is("application/x-pkcs7-mime") => {
+            already_sealed(message).is_some()
+        }
+        () if kind.is_empty() || is("text/plain") => body.trim_ascii_start().starts_with(ARMOR),
+        () => false,
+    }
 }
 
 /// Judges `message`, of which the first `prefix` octets are the receiver's own, and writes the
@@ -50,11 +111,13 @@ pub(super) async fn judge(
     prefix: usize,
 ) -> Judged {
     let check = world.check_sender.as_ref().filter(|_| incoming.authenticate);
+    let original = &message[prefix..];
+    let (sealed, certificate) = look(world, original);
     let Some(check) = check else {
         mailauth::remove_forged(message, envelope.hostname);
-        return Judged::default();
+        let sender = SenderProof { from_is_proved: false, certificate };
+        return Judged { role: Role::default(), sender, sealed };
     };
-    let original = &message[prefix..];
     let verdicts = check.check(envelope, original, VERDICTS_TIME_MAX).await;
     let author = mailauth::only_author(&original[..header_bytes(original)]);
     let from_is_proved = author.is_some_and(|author| verdicts.proves(author.domain()));
@@ -67,11 +130,11 @@ pub(super) async fn judge(
     mailauth::write_results(&mut field, envelope.hostname, &verdicts);
     message.splice(..0, field);
     report(world, session, envelope.peer, &verdicts, from_is_proved, role);
-    Judged { role, sender: SenderProof { from_is_proved, ..SenderProof::default() } }
+    Judged { role, sender: SenderProof { from_is_proved, certificate }, sealed }
 }
 
 fn header_bytes(message: &[u8]) -> usize {
-    crate::mail::header::header_bytes(message)
+    header::header_bytes(message)
 }
 
 fn report(
@@ -199,6 +262,24 @@ mod tests {
             let (found, message, _) = judged(incoming, failing(policy), text).await;
             assert_eq!(found.role, role, "{policy:?}");
             assert!(message.contains("dmarc=fail") && !found.sender.from_is_proved);
+        }
+    }
+
+    #[test]
+    fn what_its_writer_sealed_is_known_by_its_root() {
+        let world = super::super::tests::world(None);
+        let armor = String::from_utf8_lossy(ARMOR);
+        for (text, ids) in [
+            ("Content-Type: multipart/encrypted; boundary=b\r\n\r\n", &["<1@b>", "<2@b>"][..]),
+            ("content-type: Multipart/Encrypted\r\n\r\n", &["<1@b>", "<2@b>"]),
+            (&format!("\r\n\r\n{armor}\r\n"), &["<1@b>", "<2@b>"]),
+            (&format!("\r\nsee\r\n{armor}\r\n"), &[]),
+            ("Content-Type: multipart/signed; boundary=b\r\n\r\n", &[]),
+            ("Content-Type: application/pkcs7-mime\r\n\r\nxx", &[]),
+            ("\r\nContent-Type: multipart/encrypted", &[]),
+        ] {
+            let message = format!("Message-ID: <1@b>\r\nMessage-ID: x <2@b>\r\n{text}");
+            assert_eq!(look(&world, message.as_bytes()).0.ids, ids, "{text}");
         }
     }
 

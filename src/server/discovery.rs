@@ -164,8 +164,14 @@ fn roots(config: &Config) -> Option<&Path> {
 /// The addresses that this server is known to have.
 fn own_addresses(config: &Config) -> Vec<IpAddr> {
     let listen = &config.listen;
-    let lists =
-        [&listen.smtp, &listen.submission, &listen.submissions, &listen.imap, &listen.imaps];
+    let lists = [
+        &listen.smtp,
+        &listen.submission,
+        &listen.submissions,
+        &listen.imap,
+        &listen.imaps,
+        &listen.https,
+    ];
     let listening = lists.into_iter().flatten().map(|address| address.ip());
     let mut own: Vec<IpAddr> = listening.filter(|address| !address.is_unspecified()).collect();
     own.extend(listen::addresses_outwards());

@@ -109,8 +109,10 @@ impl Outbound {
         let _ = self.queue.record().await;
         let threads = std::mem::take(&mut *self.logs.threads.lock().await);
         let stop = move || {
-            let stopped = threads.into_values().map(|thread| thread.stop().map(drop));
-            stopped.fold(Ok(()), |all, one| all.and(one))
+            // All of them, whatever the first one says.
+            let stopped: Vec<io::Result<()>> =
+                threads.into_values().map(|thread| thread.stop().map(drop)).collect();
+            stopped.into_iter().collect()
         };
         tokio::task::spawn_blocking(stop).await.map_err(io::Error::other)?
     }

@@ -1,5 +1,5 @@
-//! What mail to others passes through, wired: keys of recipients, the plan, the seal, the signature,
-//! and the connections that carry it.
+//! What mail to others passes through, wired: keys of recipients, the plan, the seal, the
+//! signature, and the connections that carry it.
 
 use super::discovery::Discovery;
 use super::signer::signer;

@@ -134,6 +134,7 @@ impl Server {
                 prepare: Arc::<Preparer>::clone(&sending.preparer),
             }),
             check_sender: discovery.check_sender().filter(|_| config.incoming.authenticate),
+            keys: Some(discovery.keys()),
             authenticate: Arc::new(mailboxes.clone()),
             tls: Some(Arc::new(tls.clone())),
             message_budget: budget,

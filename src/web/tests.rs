@@ -3,11 +3,10 @@
 
 use super::*;
 use crate::base::BoxFuture;
-use crate::base::event::{Event, LogSink};
+use crate::base::event::testing::Recorder;
 use crate::mail::Address;
 use crate::seams::{Published, TlsFacts, TlsStream};
 use std::io;
-use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
@@ -117,40 +116,16 @@ impl UpgradeTls for Stuck {
     }
 }
 
-#[derive(Default)]
-struct Words(Mutex<Vec<String>>);
-
-impl LogSink for Words {
-    fn emit(&self, event: &dyn Event) {
-        struct Text(String);
-        impl crate::base::event::Fields for Text {
-            fn number(&mut self, key: &'static str, value: u64) {
-                self.0 += &format!(" {key}={value}");
-            }
-            fn word(&mut self, key: &'static str, value: &'static str) {
-                self.0 += &format!(" {key}={value}");
-            }
-            fn address(&mut self, _: &'static str, _: &str) {}
-            fn peer(&mut self, _: &'static str, _: IpAddr) {}
-            fn id(&mut self, _: &'static str, _: &dyn std::fmt::Display) {}
-            fn quoted(&mut self, _: &'static str, _: &str) {}
-        }
-        let mut text = Text(event.name().to_owned());
-        event.fields(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-}
-
 struct Client {
     stream: DuplexStream,
-    words: Arc<Words>,
+    words: Arc<Recorder>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Client {
     fn connect(tls: impl UpgradeTls + 'static) -> Client {
-        let words = Arc::new(Words::default());
+        let words = Arc::new(Recorder::default());
         let log = Log::new(words.clone());
         let options = Options { domains: vec!["example.org".into()], ..Options::default() };
         let world = World { publish: Arc::new(Keys), tls: Arc::new(tls), log };
@@ -171,7 +146,7 @@ impl Client {
         let mut said = Vec::new();
         self.stream.read_to_end(&mut said).await.unwrap();
         self.task.await.unwrap();
-        let words = self.words.0.lock().unwrap().clone();
+        let words = self.words.lines();
         (String::from_utf8(said).unwrap(), words)
     }
 }
@@ -200,7 +175,7 @@ async fn a_key_comes_whole_with_its_fields_and_nobody_says_what_serves_it() {
         assert!(head.contains("\r\ncache-control: max-age="), "{head}");
         assert!(head.ends_with("\r\n\r\n") && !head.contains("\r\nserver:"), "{head}");
     }
-    assert_eq!(words, ["web.ended why=closed requests=2 keys=2"]);
+    assert_eq!(words, ["web.ended peer=192.0.2.1 why=closed requests=2 keys=2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +209,7 @@ async fn a_client_that_drips_is_cut_off_in_time() {
         }
     }
     assert!(begun.elapsed() <= Duration::from_secs(12), "{:?}", begun.elapsed());
-    assert_eq!(client.rest().await.1, ["web.ended why=silence requests=0 keys=0"]);
+    assert_eq!(client.rest().await.1, ["web.ended peer=192.0.2.1 why=silence requests=0 keys=0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,7 +234,7 @@ async fn silence_between_requests_and_a_long_life_both_end() {
 async fn a_handshake_has_its_time() {
     let client = Client::connect(Stuck);
     let begun = tokio::time::Instant::now();
-    assert_eq!(client.rest().await.1, ["web.handshake-failed"]);
+    assert_eq!(client.rest().await.1, ["web.handshake-failed peer=192.0.2.1"]);
     assert!(begun.elapsed() <= Duration::from_secs(11), "{:?}", begun.elapsed());
 }
 
@@ -273,7 +248,7 @@ async fn a_hundred_questions_are_all_for_one_connection() {
     let (said, words) = client.rest().await;
     assert_eq!(said.matches("HTTP/1.1 404 ").count(), 100);
     assert_eq!(said.matches("connection: close").count(), 1);
-    assert_eq!(words, ["web.ended why=closed requests=100 keys=0"]);
+    assert_eq!(words, ["web.ended peer=192.0.2.1 why=closed requests=100 keys=0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +267,7 @@ async fn headers_without_end_and_bodies_are_not_read() {
     client.say(&"z".repeat(30_000)).await;
     let (said, words) = client.rest().await;
     assert!(said.starts_with("HTTP/1.1 405 "), "{said}");
-    assert_eq!(words, ["web.ended why=closed requests=1 keys=0"]);
+    assert_eq!(words, ["web.ended peer=192.0.2.1 why=closed requests=1 keys=0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,6 +285,6 @@ async fn the_end_of_the_server_ends_idle_connections_at_once() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     let begun = tokio::time::Instant::now();
     client.stop.send_replace(true);
-    assert_eq!(client.rest().await.1, ["web.ended why=shutdown requests=1 keys=0"]);
+    assert_eq!(client.rest().await.1, ["web.ended peer=192.0.2.1 why=shutdown requests=1 keys=0"]);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }

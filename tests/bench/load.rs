@@ -2,10 +2,11 @@
 //!
 //! `load TARGET SINK SESSIONS MESSAGES OCTETS FROM TO [USER PASSWORD CA]` listens on SINK (an
 //! address and port), submits MESSAGES of OCTETS over SESSIONS connections to TARGET, and ends when
-//! the sink has taken them all. With a user it speaks TLS from the first octet and logs in; without,
-//! plain SMTP. Once all are connected and logged in (a login costs a tenth of a second by design) it
-//! prints `ready` and waits for a line; then the clock starts. Prints one JSON line: seconds until
-//! the last 250, until the last message arrived at the sink, and how many octets arrived.
+//! the sink has taken them all. With a user it speaks TLS from the first octet and logs in;
+//! without, plain SMTP. Once all are connected and logged in (a login costs a tenth of a second by
+//! design) it prints `ready` and waits for a line; then the clock starts. Prints one JSON line:
+//! seconds until the last 250, until the last message arrived at the sink, and how many octets
+//! arrived.
 //!
 //! The same program drives both sides of a comparison, so that what it costs weighs on both.
 #![allow(

@@ -1,8 +1,9 @@
-//! Takes the stored OpenPGP messages out of a data directory, so that another program may open them.
+//! Takes the stored OpenPGP messages out of a data directory, so that another program may open
+//! them.
 //!
 //! `objects COPY-OF-DATA-DIR JOURNAL-KEY-FILE OUT-DIR` writes the body of each arrival that is not
-//! deleted to `OUT-DIR/ACCOUNT-SEGMENT-SLOT.pgp`, as it stands in the journal. No key of any account
-//! is needed for that, and none is used.
+//! deleted to `OUT-DIR/ACCOUNT-SEGMENT-SLOT.pgp`, as it stands in the journal. No key of any
+//! account is needed for that, and none is used.
 //!
 //! Give it a copy: opening a journal writes to it.
 #![allow(

@@ -1,8 +1,8 @@
 //! Signs and judges messages, so that another program may check both.
 //!
 //! `signatures sign ed25519|rsa KEY-FILE DOMAIN SELECTOR` reads a message and writes it signed;
-//! `signatures check ZONE-FILE PEER` reads a message and writes the field with the verdicts, all questions
-//! being answered by the written zone.
+//! `signatures check ZONE-FILE PEER` reads a message and writes the field with the verdicts, all
+//! questions being answered by the written zone.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -34,8 +34,6 @@ use std::ops::Range;
 
 /// The field that says what was found.
 const VERDICT: &str = "Postseal-Opened";
-/// All fields of ours begin so.
-const OURS: &[u8] = b"postseal-";
 /// What servers on the way wrote, and ours.
 const TRACE: &[&str] = &["Return-Path", "Received", "Authentication-Results"];
 /// What a sender cannot say inside: it would speak for a server, or of the outside.
@@ -138,8 +136,7 @@ pub(super) fn write(
 
 fn protected_fields(out: &mut Vec<u8>, outer: &[u8], inner: &[u8]) {
     let shown = |field: &Field| {
-        let ours =
-            field.name.len() >= OURS.len() && field.name[..OURS.len()].eq_ignore_ascii_case(OURS);
+        let ours = header::is_named_ours(field.name);
         !(ours || is_structural(field) || is_one(field, NOT_FROM_INSIDE))
     };
     fields(inner).filter(shown).for_each(|field| push(out, field));

@@ -1,7 +1,7 @@
 //! `postseal key export`: keys on standard output.
 
-use super::super::asker::NOW;
-use super::{Failure, World, unexpected};
+use super::{Failure, World};
+use crate::cli::asker::{NOW, unexpected};
 use crate::pgp;
 use crate::server::protocol::{Answer, Request};
 use std::io::Write;

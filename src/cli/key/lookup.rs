@@ -1,7 +1,7 @@
 //! `postseal key lookup`: searches for the key of an address elsewhere, and shows each step.
 
-use super::{Failure, World, unexpected};
-use crate::mail::DateTime;
+use super::{Failure, World};
+use crate::cli::asker::{date, unexpected};
 use crate::server::protocol::{Answer, LookupLine, Request};
 
 /// Search for the public key of an address of another domain, anew, and show each step
@@ -37,9 +37,8 @@ fn text(lookup: &LookupLine) -> String {
         (None, Some(why)) => format!("{}: {why}", lookup.verdict),
         (None, None) => lookup.verdict.clone(),
     });
-    let date = |seconds: i64| DateTime::from_unix(crate::base::clock::UnixTime(seconds), 0);
     lines.extend(lookup.encryption_key.iter().map(|key| format!("  sealed to  {key}")));
-    lines.extend(lookup.expires.iter().map(|t| format!("  expires    {}", date(*t).to_rfc5322())));
+    lines.extend(lookup.expires.iter().map(|t| format!("  expires    {}", date(*t))));
     lines.join("\n") + "\n"
 }
 

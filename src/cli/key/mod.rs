@@ -66,11 +66,7 @@ impl World<'_> {
     fn key(&self, address: &str) -> Result<KeyLine, Failure> {
         match self.ask(&Request::KeyShow { address: address.to_owned() })? {
             Answer::Key { key } => Ok(key),
-            _ => Err(unexpected()),
+            _ => Err(asker::unexpected()),
         }
     }
-}
-
-fn unexpected() -> Failure {
-    Failure("the server answered something else".into())
 }

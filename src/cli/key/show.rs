@@ -1,7 +1,7 @@
 //! `postseal key show`: what is public of an account's identity.
 
 use super::{Failure, World};
-use crate::mail::DateTime;
+use crate::cli::asker::date;
 use crate::server::protocol::{KeyLine, KeyPart};
 
 /// Show an account's public key: fingerprint, algorithms, expiry, and where others find it
@@ -25,15 +25,14 @@ pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failur
 }
 
 fn text(key: &KeyLine) -> String {
-    let date = |seconds: i64| DateTime::from_unix(crate::base::clock::UnixTime(seconds), 0);
     let mut lines = vec![format!("{}  {}", key.address, key.fingerprint)];
     if key.revoked {
         lines.push("  REVOKED".into());
     }
     lines.extend(key.user_ids.iter().map(|id| format!("  User ID    {id}")));
     lines.extend(key.keys.iter().map(part));
-    lines.push(format!("  made       {}", date(key.created).to_rfc5322()));
-    let expires = key.expires.map_or("never".into(), |time| date(time).to_rfc5322());
+    lines.push(format!("  made       {}", date(key.created)));
+    let expires = key.expires.map_or("never".into(), date);
     lines.push(format!("  expires    {expires}"));
     lines.push(format!("  WKD name   {}", key.wkd_hash));
     let published = if key.published { "found at" } else { "NOT GIVEN OUT; else at" };

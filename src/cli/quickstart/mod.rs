@@ -3,8 +3,8 @@
 //! Makes DIR once: a configuration marked as a test, a test authority with a certificate for all
 //! names, keys, and two accounts with fresh passwords. `DIR/quickstart.json` has all of it for
 //! scripts and is written last, so a directory without it was not finished. Later runs serve the
-//! same directory. With `--peer` a second server of another domain runs beside it, in `DIR/peer`, so
-//! that mail can be seen to travel.
+//! same directory. With `--peer` a second server of another domain runs beside it, in `DIR/peer`,
+//! so that mail can be seen to travel.
 //!
 //! It is for trying, and for nothing else: the passwords lie beside the data that they open, and
 //! the configuration, this banner and `check` all say so.

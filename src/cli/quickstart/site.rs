@@ -1,10 +1,10 @@
 //! The directory of a test set-up: its configurations, keys, certificates, and the names of a small
 //! closed network in which two domains find each other.
 //!
-//! Everything for both servers is made at once, so that the second can be started at any later time:
-//! one authority and one certificate for all names, a signing key each, and one zone that both read
-//! in place of the domain name system. The second server has the same ports on another address of
-//! the machine itself.
+//! Everything for both servers is made at once, so that the second can be started at any later
+//! time: one authority and one certificate for all names, a signing key each, and one zone that
+//! both read in place of the domain name system. The second server has the same ports on another
+//! address of the machine itself.
 
 use super::super::Failure;
 use crate::base::clock::Clock;

@@ -131,6 +131,7 @@ fn blind_copies_and_traces_of_the_machine_are_taken_out() {
         "X-Mailer: y\r\nX-Mailer: z\r\n",
         "Authentication-Results: MX.ours.example;\r\n dmarc=pass\r\n",
         "Authentication-Results: mx.ours.example 1; none\r\n",
+        "Postseal-Opened: sealed to you; signature good\r\n",
     ] {
         let body = "Bcc: text\r\n";
         assert_eq!(written(&format!("{bad}{whole}\r\n{body}")), format!("{whole}\r\n{body}"));

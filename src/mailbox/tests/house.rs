@@ -7,12 +7,13 @@ use crate::base::clock::{Clock, ManualClock, UnixTime};
 use crate::base::crypto::{Argon2Cost, Key};
 use crate::base::disk::memory::MemoryDisk;
 use crate::base::entropy::SeededEntropy;
-use crate::base::event::{Event, Fields, Log, LogSink};
+use crate::base::event::Log;
+use crate::base::event::testing::Recorder;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::base::secret::SecretBytes;
 use crate::journal::{self, Address, AppendError, Entry, Journal, LargeBody, Reader};
 use crate::mail;
-use crate::mailbox::{AccountHandle, Login, MailboxEvent, Mailboxes, Options, Parts};
+use crate::mailbox::{AccountHandle, Login, Mailboxes, Options, Parts};
 use crate::seams::{
     AuthRequest, Deliver, DeliverError, Delivery, LocalRecipient, RecipientVerdict, Role,
     SenderProof, Service,
@@ -74,64 +75,6 @@ impl store::Log for TestLog {
 
     fn reader(&self) -> &Reader {
         &self.reader
-    }
-}
-
-/// Names of the events that were reported.
-#[derive(Default)]
-pub struct Recorder(Mutex<Vec<String>>);
-
-impl Recorder {
-    /// Whether an event of that name was reported.
-    pub fn saw(&self, name: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|seen| seen.split(' ').next() == Some(name))
-    }
-
-    /// Everything that was reported, fields included.
-    pub fn all(&self) -> String {
-        self.0.lock().unwrap().join("\n")
-    }
-}
-
-impl LogSink for Recorder {
-    fn emit(&self, event: &dyn Event) {
-        let mut line = Line(event.name().to_owned());
-        event.fields(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-}
-
-struct Line(String);
-
-impl Line {
-    fn add(&mut self, key: &str, value: &dyn std::fmt::Display) {
-        self.0.push_str(&format!(" {key}={value}"));
-    }
-}
-
-impl Fields for Line {
-    fn number(&mut self, key: &'static str, value: u64) {
-        self.add(key, &value);
-    }
-
-    fn word(&mut self, key: &'static str, value: &'static str) {
-        self.add(key, &value);
-    }
-
-    fn address(&mut self, key: &'static str, value: &str) {
-        self.add(key, &value);
-    }
-
-    fn peer(&mut self, key: &'static str, value: std::net::IpAddr) {
-        self.add(key, &value);
-    }
-
-    fn id(&mut self, key: &'static str, value: &dyn std::fmt::Display) {
-        self.add(key, &value);
-    }
-
-    fn quoted(&mut self, key: &'static str, value: &str) {
-        self.add(key, &value);
     }
 }
 
@@ -314,6 +257,3 @@ impl std::fmt::Debug for Login {
         })
     }
 }
-
-/// Keeps the type in use where a test matches on events by name only.
-const _: fn(&MailboxEvent) -> &'static str = |event| event.name();

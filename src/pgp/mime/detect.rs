@@ -13,15 +13,16 @@
 //! no reason for it. That a message is encrypted does not mean that its recipients can open it.
 
 use super::armor;
+use super::packets::{PKESK, SEIPD, SKESK};
 use crate::mail::{Analysis, Content, Encoding, Part, analyse};
 use crate::pgp::walk;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// Public-key and password encrypted session keys (RFC 9580 §5.1, §5.3).
-const SESSION_KEYS: [u8; 2] = [1, 3];
+const SESSION_KEYS: [u8; 2] = [PKESK, SKESK];
 /// Encrypted and integrity protected data; GnuPG's own form of it has a type of its own.
-const PROTECTED: [u8; 2] = [18, 20];
+const PROTECTED: [u8; 2] = [SEIPD, 20];
 
 /// `1.2.840.113549.1.7.3` (RFC 5652 §6) and `1.2.840.113549.1.9.16.1.23` (RFC 5083 §2) in DER.
 const ENVELOPED: &[u8] = &[6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 3];

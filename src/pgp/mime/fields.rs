@@ -17,7 +17,8 @@ const LINE_BYTES_MAX: usize = 998;
 /// What stands in the place of a subject (RFC 9788 §3.2.1).
 const HIDDEN_SUBJECT: &[u8] = b" [...]";
 
-/// Fields that are shown outside. Whatever begins with `list-` or `resent-` is, too.
+/// Fields that are shown outside. Those of lists and of who resends are named one by one: whatever
+/// else begins like them (Resent-Subject) may say anything.
 const SHOWN: &[&str] = &[
     "date",
     "from",
@@ -32,6 +33,20 @@ const SHOWN: &[&str] = &[
     "auto-submitted",
     "precedence",
     "disposition-notification-to",
+    "list-id",
+    "list-help",
+    "list-unsubscribe",
+    "list-unsubscribe-post",
+    "list-subscribe",
+    "list-post",
+    "list-owner",
+    "list-archive",
+    "resent-date",
+    "resent-from",
+    "resent-sender",
+    "resent-to",
+    "resent-cc",
+    "resent-message-id",
 ];
 
 /// Fields that the message must not carry at all: blind recipients, signatures over what is no
@@ -74,7 +89,7 @@ pub fn part(block: &[u8]) -> Parted {
             _ if prefixed("content-") => push(&mut parted.structural, field.name, field.body),
             name => {
                 push(&mut parted.inner, field.name, field.body);
-                let listed = SHOWN.contains(&name) || prefixed("list-") || prefixed("resent-");
+                let listed = SHOWN.contains(&name);
                 if name == "subject" {
                     shown.push((field.name, HIDDEN_SUBJECT.to_vec()));
                 } else if listed && let Some(body) = short_lines(&field) {
@@ -221,6 +236,16 @@ mod tests {
             "Content-Language: de\r\nContent-Type: text/html;\r\n\thp=\"cipher\"; \
              protected-headers=\"v1\"\r\n"
         );
+    }
+
+    #[test]
+    fn what_only_looks_like_a_field_of_a_list_stays_inside() {
+        let parted = part(
+            b"List-Id: <l.b.example>\r\nList-Topic: plan\r\nResent-To: x@b.example\r\n\
+              Resent-Subject: plan\r\nResent-Comments: plan\r\n\r\n",
+        );
+        assert_eq!(names(&parted.outer), ["List-Id", "Resent-To"]);
+        assert_eq!(names(&parted.inner).len(), 7);
     }
 
     #[test]

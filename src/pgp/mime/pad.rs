@@ -78,7 +78,7 @@ mod tests {
         for bytes in (0..30_000).step_by(7).chain(8100..8300).chain(large) {
             let padding = fields(bytes);
             let total = bytes + padding.len();
-            assert!(total == padme(total) || total % STEP_BYTES_MAX == 0, "{bytes}");
+            assert!(total == padme(total) || total.is_multiple_of(STEP_BYTES_MAX), "{bytes}");
             assert!(padding.len() <= STEP_BYTES_MAX + FIELD_BYTES_MIN, "{bytes}");
             let named = header::fields(&padding).all(|field| field.is(NAME));
             let read: usize = header::fields(&padding).map(|field| field.raw.len()).sum();

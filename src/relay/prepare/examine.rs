@@ -83,7 +83,7 @@ fn address(shown: &EnvelopeAddress) -> Option<Address> {
 }
 
 /// The message ids in a field's body, with their brackets (RFC 5322 §3.6.4).
-fn ids(body: &[u8]) -> impl Iterator<Item = String> {
+pub(in crate::relay) fn ids(body: &[u8]) -> impl Iterator<Item = String> {
     body.split(|octet| *octet == b'<').skip(1).filter_map(|piece| {
         let end = piece.iter().position(|octet| *octet == b'>')?;
         Some(format!("<{}>", String::from_utf8_lossy(piece[..end].trim_ascii())))

@@ -165,6 +165,7 @@ fn outgoing(fields: &str, recipients: &[&str]) -> Outgoing {
         envelope_id: None,
         dsn_return: None,
         utf8: false,
+        permitted: false,
     }
 }
 
@@ -359,6 +360,15 @@ async fn reports_and_unfit_messages() {
     world.preparer.reload(ruled(Policy::Prefer, &[]));
     // The field is sealed with the rest, and no line of what goes over the wire is too long.
     assert_eq!(world.done(&unfit).await, ["seal", "bounce: 5.6.3"]);
+}
+
+#[tokio::test]
+async fn the_null_path_does_not_make_a_user_s_mail_a_report() {
+    let world = world(ruled(Policy::Require, &[]));
+    let receipt = Outgoing { from: None, ..outgoing("", &["bob@one.example"]) };
+    assert_eq!(world.done(&receipt).await, ["bounce: 5.7.10"]);
+    world.has_key("bob@one.example");
+    assert_eq!(world.done(&receipt).await, ["seal"]);
 }
 
 #[tokio::test]

@@ -293,6 +293,12 @@ impl Enqueue for Queue {
         self.wake();
     }
 
+    fn abandon(&self, id: QueueId) {
+        if self.drop_item(id.into()) {
+            self.0.changed.notify_one();
+        }
+    }
+
     /// Where the disk does not take it, the next start would send the message: its client heard no
     /// 250 and sends it again, so that it comes twice at worst.
     fn withdraw(&self, id: QueueId) -> BoxFuture<'_, ()> {

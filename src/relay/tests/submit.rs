@@ -8,6 +8,7 @@ use crate::relay::outgoing::{
     Enqueue, EnqueueError, Outgoing, Prepare, Prepared, QueueId, Refusal,
 };
 use crate::relay::{Outbound, Rates};
+use crate::seams::SenderProof;
 
 /// A queue that keeps what it is given, and says what it is told to.
 #[derive(Default)]
@@ -40,6 +41,10 @@ impl Enqueue for Queue {
         self.hidden.lock().unwrap().remove(&id).expect("it was accepted");
         *self.withdrawn.lock().unwrap() += 1;
         Box::pin(async {})
+    }
+
+    fn abandon(&self, id: QueueId) {
+        drop(self.withdraw(id));
     }
 }
 
@@ -178,6 +183,24 @@ async fn the_hidden_half_is_released_only_when_the_other_is_stored() {
     send(&site, &["bob@ours.example", "x@else.example"], CONTENT, "250").await;
     assert_eq!(site.stored().len(), 1);
     queue.only();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_dropped_leaves_nothing_hidden() {
+    let (site, queue) = sending();
+    *site.mailbox.stuck.lock().unwrap() = true;
+    let mut client = alice(&site).await;
+    client.ask("MAIL FROM:<alice@ours.example>", "250").await;
+    client.ask("RCPT TO:<bob@ours.example>", "250").await;
+    client.ask("RCPT TO:<x@else.example>", "250").await;
+    client.ask("DATA", "354").await;
+    client.send(&format!("{CONTENT}\r\n.\r\n")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(queue.hidden.lock().unwrap().len(), 1);
+    client.served.abort();
+    assert!(client.served.await.unwrap_err().is_cancelled());
+    assert!(queue.is_empty());
+    assert_eq!(*queue.withdrawn.lock().unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -431,4 +454,35 @@ async fn a_report_of_success_comes_to_the_user_who_asked_for_it() {
     client.ask("RCPT TO:<bob@ours.example> NOTIFY=SUCCESS", "250").await;
     client.message(CONTENT, "452").await;
     assert_eq!(site.stored().len(), 6);
+}
+
+const SEALED: &str = "Message-ID: <7@b.example>\r\nContent-Type: multipart/encrypted; \
+    protocol=\"application/pgp-encrypted\"; boundary=b\r\n\r\n--b\r\n\
+    Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n\
+    Content-Type: application/octet-stream\r\n\r\nx\r\n--b--";
+
+#[tokio::test(start_paused = true)]
+async fn sealed_mail_is_remembered_once_it_is_stored() {
+    let (site, _) = sending();
+    let remembered = || site.keys.0.lock().unwrap().clone();
+    let from_outside = format!("From: a@b.example\r\n{SEALED}");
+    for (fails, expected) in [(Some(DeliverError::TryLater), "451"), (None, "250")] {
+        assert_eq!(remembered(), [""; 0]);
+        *site.mailbox.fails.lock().unwrap() = fails;
+        let mut client = site.connect().await;
+        client.begin(&["bob@ours.example"]).await;
+        client.message(&from_outside, expected).await;
+    }
+    assert_eq!(remembered(), ["<7@b.example>"]);
+    let sender = site.stored().remove(0).sender;
+    assert_eq!(sender, SenderProof { from_is_proved: false, certificate: Some(KNOWN.to_vec()) });
+    // What one user's program sealed to another is guarded as well.
+    let from_alice = format!("From: alice@ours.example\r\n{SEALED}").replace("<7@", "<8@");
+    send(&site, &["bob@ours.example"], &from_alice, "250").await;
+    assert_eq!(remembered()[1..], ["<8@b.example>"]);
+    let mut client = site.connect().await;
+    client.begin(&["bob@ours.example"]).await;
+    client.message("From: a@b.example\r\nMessage-ID: <9@b.example>\r\n\r\nx", "250").await;
+    assert_eq!(remembered().len(), 2);
+    assert_eq!(site.stored()[2].sender, SenderProof::default());
 }

@@ -317,10 +317,10 @@ impl<'a> Attempt<'a> {
     /// words before ours, the later before the earlier.
     fn note(&mut self, index: usize, trouble: &Trouble) {
         let weight = |trouble: &Trouble| (!trouble.permanent, trouble.failure.host.is_some());
-        if let Some(place) = self.troubles.get_mut(index) {
-            if place.as_ref().is_none_or(|known| weight(known) <= weight(trouble)) {
-                *place = Some(trouble.clone());
-            }
+        if let Some(place) = self.troubles.get_mut(index)
+            && place.as_ref().is_none_or(|known| weight(known) <= weight(trouble))
+        {
+            *place = Some(trouble.clone());
         }
     }
 

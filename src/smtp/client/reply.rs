@@ -113,6 +113,9 @@ fn number(text: &[u8]) -> Option<(u16, &[u8])> {
     std::str::from_utf8(digits).ok()?.parse().ok().map(|number| (number, rest))
 }
 
+/// A reply, and its lines without codes.
+pub(super) type WholeReply = (Reply, Vec<Vec<u8>>);
+
 /// Reads replies from a stream of octets.
 #[derive(Debug, Default)]
 pub(super) struct ReplyReader {
@@ -139,9 +142,8 @@ impl ReplyReader {
         self.taken < self.inbox.len() || !self.lines.is_empty()
     }
 
-    /// The next reply, and its lines without codes; `None` until it is whole. After an error
-    /// nothing more can be read.
-    pub fn next(&mut self) -> Result<Option<(Reply, Vec<Vec<u8>>)>, ReplyError> {
+    /// The next reply; `None` until it is whole. After an error nothing more can be read.
+    pub fn next(&mut self) -> Result<Option<WholeReply>, ReplyError> {
         loop {
             let unread = &self.inbox[self.taken..];
             let Some(at) = memchr::memchr(b'\n', &unread[self.scanned..]) else {

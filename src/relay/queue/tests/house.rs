@@ -7,7 +7,8 @@ use crate::base::crypto::Key;
 use crate::base::disk::memory::MemoryDisk;
 use crate::base::disk::{Below, Disk};
 use crate::base::entropy::SeededEntropy;
-use crate::base::event::{Event, Fields, Log as EventLog, LogSink};
+use crate::base::event::Log as EventLog;
+use crate::base::event::testing::Recorder;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::journal::{self, Address as At, AppendError, Budget, Entry, Journal, LargeBody, Reader};
 use crate::mail::Address;
@@ -226,52 +227,6 @@ impl Deliver for Others {
     }
 }
 
-/// Names and fields of the events that were reported.
-#[derive(Default)]
-pub struct Recorder(pub Mutex<Vec<String>>);
-
-impl LogSink for Recorder {
-    fn emit(&self, event: &dyn Event) {
-        let mut line = Line(event.name().to_owned());
-        event.fields(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-}
-
-struct Line(String);
-
-impl Line {
-    fn add(&mut self, key: &str, value: &dyn std::fmt::Display) {
-        self.0.push_str(&format!(" {key}={value}"));
-    }
-}
-
-impl Fields for Line {
-    fn number(&mut self, key: &'static str, value: u64) {
-        self.add(key, &value);
-    }
-
-    fn word(&mut self, key: &'static str, value: &'static str) {
-        self.add(key, &value);
-    }
-
-    fn address(&mut self, key: &'static str, _: &str) {
-        self.add(key, &"#");
-    }
-
-    fn peer(&mut self, key: &'static str, _: std::net::IpAddr) {
-        self.add(key, &"#");
-    }
-
-    fn id(&mut self, key: &'static str, value: &dyn std::fmt::Display) {
-        self.add(key, value);
-    }
-
-    fn quoted(&mut self, key: &'static str, value: &str) {
-        self.add(key, &value);
-    }
-}
-
 pub struct House {
     pub disk: MemoryDisk,
     pub root: Key,
@@ -374,8 +329,7 @@ impl House {
     }
 
     pub fn saw(&self, name: &str) -> bool {
-        let events = self.events.0.lock().unwrap();
-        events.iter().any(|line| line.split(' ').next() == Some(name))
+        self.events.saw(name)
     }
 
     /// A message to these recipients; its text is its subject and body.
@@ -396,6 +350,7 @@ impl House {
             envelope_id: None,
             dsn_return: None,
             utf8: false,
+            permitted: false,
         }
     }
 }
@@ -423,6 +378,9 @@ impl Running {
 pub async fn sleep(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
+
+/// What a plan is in the tests: what is done for which recipients.
+pub type PlanFn = fn(&Outgoing, &[usize]) -> Vec<Prepared>;
 
 pub fn send_plain(message: &Outgoing, which: &[usize]) -> Vec<Prepared> {
     let action = Action::Send { message: message.message.clone(), sealed: false };

@@ -265,7 +265,7 @@ async fn what_was_sealed_or_meant_to_be_is_quoted_in_no_report() {
         let (status, why) = ("4.7.5", "the key could not be looked up".to_owned());
         vec![Prepared { recipients: which.to_vec(), action: Action::Defer { status, why } }]
     };
-    let plans: [fn(&Outgoing, &[usize]) -> Vec<Prepared>; 3] = [sealed, bounce, defer];
+    let plans: [PlanFn; 3] = [sealed, bounce, defer];
     for plan in plans {
         house.plan(plan);
         let mut message = house.message(&["bob@b.example"], "canary");
