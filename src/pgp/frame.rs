@@ -161,7 +161,11 @@ pub fn packet(bytes: &[u8], offset: usize) -> Result<Framed, OpenError> {
     }
 }
 
-fn header(tag: u8, body: usize) -> Vec<u8> {
+/// Octets of what [`header`] makes at most.
+pub const HEADER_BYTES_MAX: usize = 6;
+
+/// The header of a packet with `body` octets of body.
+pub fn header(tag: u8, body: usize) -> Vec<u8> {
     match body {
         0..192 => vec![0xC0 | tag, body as u8],
         192..8384 => {

@@ -9,18 +9,25 @@
 
 use super::seal::MimeError;
 use crate::base::crypto::Key;
-use crate::base::entropy::Entropy;
+use crate::base::entropy::{self, Entropy};
+use crate::pgp::frame;
 use crate::pgp::peer::PeerCert;
 use crate::pgp::seal::{self, SessionKey};
 use openpgp::Packet;
+use openpgp::crypto::symmetric::{BlockCipherMode, Encryptor, PaddingMode};
 use openpgp::packet::PKESK;
-use openpgp::packet::pkesk::PKESK6;
+use openpgp::packet::pkesk::{PKESK3, PKESK6};
 use openpgp::serialize::SerializeInto;
-use openpgp::serialize::stream::{Encryptor, LiteralWriter, Message, Recipient};
-use openpgp::types::{Features, SymmetricAlgorithm};
+use openpgp::types::{HashAlgorithm, SymmetricAlgorithm};
 use sequoia_openpgp as openpgp;
 use std::io::Write;
 use std::sync::Arc;
+
+/// Octets of a block of AES.
+const BLOCK_BYTES: usize = 16;
+
+/// Header of the packet at the end of version 1: tag 19, 20 octets (RFC 9580 §5.13.1).
+const DIGEST_PACKET_HEAD: [u8; 2] = [0xD3, 0x14];
 
 /// Whether all of them read version 2.
 pub fn all_take_v2(to: &[Arc<PeerCert>]) -> bool {
@@ -44,26 +51,47 @@ pub fn v2(
     seal::encrypt(message, &session_key, payload, entropy).ok_or(MimeError::Library)
 }
 
-/// Version 1, by the library's stream writer. The session key is drawn by the library.
-pub fn v1(payload: &[u8], to: &[Arc<PeerCert>]) -> Result<Vec<u8>, MimeError> {
-    let recipients = to.iter().map(|cert| {
-        let features = Features::empty().set_seipdv1();
-        Recipient::new(features, Some(cert.key().keyid().into()), cert.key())
-    });
-    let mut sealed = Vec::with_capacity(payload.len() + payload.len() / 64 + 1024);
-    write_v1(&mut sealed, payload, recipients).map_err(|_| MimeError::Library)?;
-    Ok(sealed)
+/// Version 1, framed with definite lengths. The library's stream writer would do the same with two
+/// buffers of 4 MiB each, and to clear them when they are freed takes longer than all the rest.
+pub fn v1(
+    payload: &[u8],
+    to: &[Arc<PeerCert>],
+    entropy: &dyn Entropy,
+) -> Result<Vec<u8>, MimeError> {
+    let session_key = SessionKey::new(Key::random(entropy)).to_library();
+    let mut message = Vec::new();
+    for cert in to {
+        let pkesk = PKESK3::for_recipient(SymmetricAlgorithm::AES256, &session_key, cert.key())
+            .and_then(|pkesk| Packet::from(PKESK::from(pkesk)).to_vec())
+            .map_err(|_| MimeError::Library)?;
+        message.extend_from_slice(&pkesk);
+    }
+    encrypt_v1(message, &session_key, payload, entropy).map_err(|_| MimeError::Library)
 }
 
-fn write_v1<'a>(
-    sealed: &'a mut Vec<u8>,
+/// RFC 9580 §5.13.1: a random block, its last two octets again, the literal packet, and the packet
+/// with the SHA-1 of all that, in CFB mode from a block of zeros.
+fn encrypt_v1(
+    mut message: Vec<u8>,
+    session_key: &openpgp::crypto::SessionKey,
     payload: &[u8],
-    to: impl Iterator<Item = Recipient<'a>>,
-) -> openpgp::Result<()> {
-    let message = Encryptor::for_recipients(Message::new(sealed), to)
-        .symmetric_algo(SymmetricAlgorithm::AES256)
-        .build()?;
-    let mut literal = LiteralWriter::new(message).build()?;
-    literal.write_all(payload)?;
-    literal.finalize()
+    entropy: &dyn Entropy,
+) -> openpgp::Result<Vec<u8>> {
+    let random: [u8; BLOCK_BYTES] = entropy::bytes(entropy);
+    let head = frame::literal_head(payload.len());
+    let pieces: [&[u8]; 5] =
+        [&random, &random[BLOCK_BYTES - 2..], &head, payload, &DIGEST_PACKET_HEAD];
+    let mut hash = HashAlgorithm::SHA1.context()?.for_digest();
+    pieces.iter().for_each(|piece| hash.update(piece));
+    let digest = hash.into_digest()?;
+    let sealed_bytes = pieces.iter().map(|piece| piece.len()).sum::<usize>() + digest.len();
+    message.reserve_exact(sealed_bytes + frame::HEADER_BYTES_MAX + 1);
+    message.extend_from_slice(&frame::header(frame::SEIPD, 1 + sealed_bytes));
+    message.push(1);
+    let (cipher, mode) = (SymmetricAlgorithm::AES256, BlockCipherMode::CFB);
+    let mut writer = Encryptor::new(cipher, mode, PaddingMode::None, session_key, None, message)?;
+    for piece in pieces.into_iter().chain([&digest[..]]) {
+        writer.write_all(piece)?;
+    }
+    writer.finalize()
 }

@@ -57,7 +57,7 @@ pub fn seal_mime(
     let payload = payload(&parted, body, !is_v2);
     let (sealed, checksum) = match is_v2 {
         true => (encrypt::v2(&payload, &to, entropy)?, Checksum::None),
-        false => (encrypt::v1(&payload, &to)?, Checksum::Written),
+        false => (encrypt::v1(&payload, &to, entropy)?, Checksum::Written),
     };
     Ok(enveloped(parted.outer, &sealed, checksum, entropy))
 }

@@ -22,9 +22,6 @@ const BATCH_BYTES_MAX: usize = 2 << 20;
 /// Frames that one tombstone names here; the journal takes 1024.
 const TOMBSTONE_FRAMES_MAX: usize = 256;
 
-/// How long after one record the next is begun: a busy queue gathers what many syncs would take.
-const GATHER_TIME: Duration = Duration::from_millis(20);
-
 /// How long to wait after the disk has refused, at first and at most.
 const RETRY_TIME: Duration = Duration::from_secs(1);
 const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
@@ -82,8 +79,6 @@ impl Queue {
                     continue;
                 }
             }
-            // The first change of a quiet time is recorded at once; of many, some together.
-            tokio::time::sleep(GATHER_TIME).await;
             if self.pending().is_empty() {
                 self.0.changed.notified().await;
             }
