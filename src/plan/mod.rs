@@ -156,6 +156,8 @@ pub struct Facts<'a> {
     pub is_report: bool,
     /// Whether the recipient stands in no field of the message (Bcc).
     pub is_blind: bool,
+    /// Whether somebody who may has released the message from a hold.
+    pub permitted: bool,
 }
 
 /// What is done for one recipient.
@@ -199,6 +201,8 @@ pub enum Why {
     AnswersSealed,
     /// Some of the other recipients have a key and some have none, and all must.
     Mixed,
+    /// It was held, and somebody who may has released it.
+    Permitted,
 }
 
 impl Facts<'_> {
@@ -208,8 +212,17 @@ impl Facts<'_> {
     }
 }
 
-/// The plan for one recipient.
+/// The plan for one recipient. A hold is a question to a person: once it was answered, what cannot be
+/// sealed goes out plain, and is still sealed where there is a key by now.
 pub fn plan(facts: &Facts<'_>) -> Plan {
+    match unasked(facts) {
+        Plan::Hold(_) if facts.permitted => Plan::Plain(Why::Permitted),
+        plan => plan,
+    }
+}
+
+/// The plan as long as nobody has decided otherwise.
+fn unasked(facts: &Facts<'_>) -> Plan {
     if facts.sealed_already {
         return Plan::Plain(Why::SealedAlready);
     }
@@ -307,6 +320,7 @@ impl fmt::Display for Why {
                 "it answers sealed mail, and for this recipient there is no key to seal it to"
             }
             Why::Mixed => "it is to go sealed to all recipients or to none",
+            Why::Permitted => "it was held and released",
         })
     }
 }

@@ -24,6 +24,7 @@ fn facts(policy: Policy, verdict: Option<&Verdict>) -> Facts<'_> {
         answers_sealed: false,
         is_report: false,
         is_blind: false,
+        permitted: false,
     }
 }
 
@@ -207,4 +208,20 @@ fn reasons_are_sentences_without_addresses() {
             assert!(text.len() > 20 && !text.contains('@'), "{verdict:?}: {text}");
         }
     }
+}
+
+#[test]
+fn who_releases_a_held_message_sends_it_and_a_key_still_seals_it() {
+    for verdict in [Some(Verdict::Vanished), Some(Verdict::Unusable(UNUSABLE[0]))] {
+        let held = facts(Policy::Prefer, verdict.as_ref());
+        assert!(matches!(plan(&held), Plan::Hold(_)));
+        assert_eq!(plan(&Facts { permitted: true, ..held }), Plan::Plain(Why::Permitted));
+    }
+    // What fails or is refused is no question to anybody.
+    let verdict = Some(Verdict::None);
+    let refused = Facts { permitted: true, ..facts(Policy::Require, verdict.as_ref()) };
+    assert_eq!(plan(&refused), Plan::Bounce(Why::NoKey));
+    let found = Some(key(false));
+    let sealed = Facts { permitted: true, ..facts(Policy::Prefer, found.as_ref()) };
+    assert_eq!(plan(&sealed), Plan::Seal { alone: false });
 }

@@ -135,6 +135,8 @@ fn printable(text: &str, bytes_max: usize) -> String {
 pub struct Progress {
     /// The administrator holds it.
     pub held: bool,
+    /// Somebody who may has released it from a hold of the plan.
+    pub permitted: bool,
     /// For each domain, in the order in which recipients name them: attempts, and when the next is.
     pub legs: Vec<(u16, UnixTime)>,
     /// For each recipient of the envelope, in its order.

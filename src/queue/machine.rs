@@ -62,6 +62,8 @@ struct Item {
     released: bool,
     /// Whether the administrator holds it.
     held: bool,
+    /// Whether a hold of the plan was answered by a release.
+    permitted: bool,
     /// Whether there is anybody to report to.
     reportable: bool,
     legs: Vec<Leg>,
@@ -130,6 +132,8 @@ pub struct Task {
     /// Recipients to be tried, by their positions in the envelope. May be none: then only reports
     /// are due.
     pub waiting: Vec<usize>,
+    /// A hold of the plan was answered by a release.
+    pub permitted: bool,
     leg: u16,
 }
 
@@ -251,7 +255,7 @@ impl Machine {
         let mut item = self.item(&restored.item, at.now);
         let progress = restored.progress.unwrap_or_default();
         let longest = self.options.schedule.longest;
-        item.held = progress.held;
+        (item.held, item.permitted) = (progress.held, progress.permitted);
         for (leg, (attempts, next)) in item.legs.iter_mut().zip(progress.legs) {
             let wait = u64::try_from(next.0.saturating_sub(at.unix.0)).unwrap_or(0);
             leg.attempts = attempts;
@@ -295,6 +299,7 @@ impl Machine {
             bytes: new.bytes,
             released: false,
             held: false,
+            permitted: false,
             reportable: new.envelope.from.is_some() && new.envelope.owner.is_some(),
             legs,
             recipients,
@@ -355,7 +360,7 @@ impl Machine {
     /// deferred without a word. What the owner is owed now stands in the item's [`View`]; whether
     /// that was told is said by [`Machine::reported`], before or after.
     pub fn settle(&mut self, task: Task, verdicts: Vec<(usize, Verdict, bool)>, at: Due) {
-        let Task { id, domain, waiting, leg } = task;
+        let Task { id, domain, waiting, leg, .. } = task;
         self.free(&domain);
         let schedule = self.options.schedule;
         let troubles: Vec<_> = verdicts
@@ -455,6 +460,7 @@ impl Machine {
             if recipient.progress.standing == Standing::Held {
                 recipient.progress.standing = Standing::Waiting;
                 recipient.progress.owed = None;
+                item.permitted = true;
             }
         }
         self.flush(id, now)
@@ -488,7 +494,8 @@ impl Machine {
             trouble: recipient.trouble.as_deref().cloned(),
         });
         let (legs, recipients) = (legs.collect(), recipients.collect());
-        Some(Progress { held: item.held, legs, recipients })
+        let (held, permitted) = (item.held, item.permitted);
+        Some(Progress { held, permitted, legs, recipients })
     }
 
     /// An item as it is shown.
@@ -565,7 +572,7 @@ impl Machine {
             .filter(|(_, it)| it.leg == leg && it.progress.standing == Standing::Waiting)
             .map(|(at, _)| at)
             .collect();
-        Some(Task { id, domain, waiting, leg })
+        Some(Task { id, domain, waiting, permitted: item.permitted, leg })
     }
 
     /// Puts a domain into the rotation if it has work and a place, and forgets it if it has

@@ -229,7 +229,8 @@ mod tests {
             assert!(wrong.open_message(&body).is_none());
         }
         let recipients = vec![RecipientProgress { standing: Standing::Held, ..Default::default() }];
-        let progress = Progress { held: true, legs: vec![(3, UnixTime(9))], recipients };
+        let legs = vec![(3, UnixTime(9))];
+        let progress = Progress { held: true, permitted: true, legs, recipients };
         let sealed = keys.seal_progress(&progress, &entropy).unwrap();
         assert_eq!(again.open_progress(&sealed), Some(progress));
         assert_eq!(again.open_progress(&sealed[..sealed.len() - 1]), None);

@@ -113,7 +113,7 @@ fn times_of_a_clock_that_was_wrong_are_cut() {
     let envelope = envelope(&["x@b.example"]);
     let item = NewItem { id: ItemId(1), envelope: &envelope, bytes: 1 };
     let legs = vec![(3, UnixTime(i64::MAX))];
-    let progress = Some(Progress { held: false, legs, recipients: Vec::new() });
+    let progress = Some(Progress { legs, ..Progress::default() });
     machine.restore(Restored { item, progress }, at(0));
     assert_eq!(machine.next_at(), Some(Instant(Options::default().schedule.longest)));
 }

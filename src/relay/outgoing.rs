@@ -29,6 +29,9 @@ pub struct Outgoing {
     pub dsn_return: Option<DsnReturn>,
     /// Whether SMTPUTF8 was asked for (RFC 6531).
     pub utf8: bool,
+    /// Somebody who may has released it from a hold: where the plan would hold it again, it goes
+    /// out plain.
+    pub permitted: bool,
 }
 
 /// One recipient of an [`Outgoing`].

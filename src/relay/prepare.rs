@@ -126,6 +126,7 @@ impl Preparer {
                 answers_sealed,
                 is_report: message.from.is_none(),
                 is_blind: !examined.is_visible(address),
+                permitted: message.permitted,
             }
         };
         let all: Vec<Facts<'_>> = (0..message.recipients.len()).map(facts).collect();
@@ -136,7 +137,7 @@ impl Preparer {
             plan::plan(&Facts { verdict: verdict.as_ref(), ..*facts })
         };
         let mut plans: Vec<Plan> = all.iter().zip(&verdicts).map(plan_of).collect();
-        plan::settle(&mut plans, options.rules.all_or_nothing);
+        plan::settle(&mut plans, options.rules.all_or_nothing && !message.permitted);
         let planned = plans.into_iter().zip(verdicts).enumerate();
         planned.map(|(recipient, (plan, verdict))| Planned::new(recipient, plan, verdict)).collect()
     }

@@ -55,7 +55,7 @@ pub async fn run(parts: Parts, mut stopping: watch::Receiver<bool>) {
     let work = async {
         loop {
             while let Some(round) = Round::next(&runner) {
-                rounds.spawn(round.run());
+                rounds.spawn(round.run_on(stopping.clone()));
             }
             let due = wait(&queue);
             tokio::select! {
@@ -100,11 +100,30 @@ struct Round {
 /// What became of a recipient; whether its content is sealed or was meant to be.
 type Judged = (usize, Verdict, bool);
 
+/// A copy for some recipients, and whether it is sealed.
+type Parcel = (Vec<usize>, bool, Consignment);
+
+/// What became of a copy.
+type Sent = (Vec<usize>, bool, Vec<Outcome>);
+
 impl Round {
     fn next(runner: &Arc<Runner>) -> Option<Round> {
         let now = runner.parts.queue.at().now;
         let task = runner.parts.queue.machine().next(now)?;
         Some(Round { runner: Arc::clone(runner), task: Some(task) })
+    }
+
+    /// Runs this one and then whatever is due: the place that it leaves is filled without a detour
+    /// over the loop that begins rounds.
+    async fn run_on(self, stopping: watch::Receiver<bool>) {
+        let runner = Arc::clone(&self.runner);
+        let mut round = Some(self);
+        while let Some(one) = round.take() {
+            one.run().await;
+            if !*stopping.borrow() {
+                round = Round::next(&runner);
+            }
+        }
     }
 
     async fn run(mut self) {
@@ -113,7 +132,7 @@ impl Round {
         let id = task.id;
         let read = runner.parts.queue.read(id).await;
         let judged = match &read {
-            Ok(message) => runner.attempt(message, task).await,
+            Ok(message) => runner.attempt(&as_permitted(message, task), task).await,
             Err(failure) => unreadable(*failure, task),
         };
         if matches!(read, Err(ReadFailure::Damaged)) {
@@ -131,6 +150,14 @@ impl Round {
             runner.parts.queue.note_change(id);
         }
         runner.conclude(id);
+    }
+}
+
+/// The message with what its owner or the administrator has decided about it.
+fn as_permitted(message: &Arc<Outgoing>, task: &Task) -> Arc<Outgoing> {
+    match task.permitted {
+        true => Arc::new(Outgoing { permitted: true, ..Outgoing::clone(message) }),
+        false => Arc::clone(message),
     }
 }
 
@@ -174,17 +201,12 @@ impl Runner {
         task: &Task,
         prepared: Vec<Prepared>,
     ) -> Vec<Judged> {
-        let mut judged = Vec::new();
-        let mut sending = JoinSet::new();
+        let (mut judged, mut sends) = (Vec::new(), Vec::new());
         for Prepared { recipients, action } in prepared {
             let (verdict, sealed) = match action {
                 Action::Send { message: octets, sealed } => {
                     let consignment = consignment(message, task, &recipients, octets);
-                    let transmit = Arc::clone(&self.parts.transmit);
-                    sending.spawn(async move {
-                        let outcomes = transmit.transmit(consignment).await;
-                        (recipients, sealed, outcomes)
-                    });
+                    sends.push((recipients, sealed, consignment));
                     continue;
                 }
                 // Whatever the plan refuses was not to be read by everybody.
@@ -198,9 +220,7 @@ impl Runner {
             };
             judged.extend(recipients.into_iter().map(|at| (at, verdict.clone(), sealed)));
         }
-        while let Some(sent) = sending.join_next().await {
-            // A panic there leaves its recipients without a verdict; the caller defers them.
-            let Ok((recipients, sealed, outcomes)) = sent else { continue };
+        for (recipients, sealed, outcomes) in self.send_all(sends).await {
             for (at, outcome) in recipients.into_iter().zip(outcomes) {
                 if let Outcome::Delivered { host, tls, .. } = &outcome {
                     self.log_delivery(message, task, at, host, *tls);
@@ -209,6 +229,27 @@ impl Runner {
             }
         }
         judged
+    }
+
+    /// Most messages go out as one copy, which needs no task of its own. A panic in one of several
+    /// leaves its recipients without a verdict; the caller defers them.
+    async fn send_all(&self, mut sends: Vec<Parcel>) -> Vec<Sent> {
+        if sends.len() == 1
+            && let Some((recipients, sealed, consignment)) = sends.pop()
+        {
+            return vec![(recipients, sealed, self.parts.transmit.transmit(consignment).await)];
+        }
+        let mut sending = JoinSet::new();
+        for (recipients, sealed, consignment) in sends {
+            let transmit = Arc::clone(&self.parts.transmit);
+            sending
+                .spawn(async move { (recipients, sealed, transmit.transmit(consignment).await) });
+        }
+        let mut out = Vec::new();
+        while let Some(sent) = sending.join_next().await {
+            out.extend(sent);
+        }
+        out
     }
 
     fn log_delivery(&self, message: &Outgoing, task: &Task, at: usize, host: &str, tls: bool) {
@@ -230,10 +271,13 @@ impl Runner {
         let at = queue.at();
         queue.machine().settle(task, judged, at);
         let view = queue.machine().view(id, at);
+        if view.as_ref().is_some_and(|view| view.next.is_some()) {
+            // Whoever waits for the next timer has another one to wait for.
+            queue.wake();
+        }
         if let (Some(view), Some(message)) = (view, message) {
             tried.into_iter().for_each(|at| self.log(&view, message, at));
         }
-        queue.wake();
     }
 
     fn log(&self, view: &View, message: &Outgoing, at: usize) {
@@ -296,13 +340,12 @@ impl Runner {
         true
     }
 
-    /// What is left to do after a round.
+    /// What is left to do after a round. Whoever runs rounds looks for the next one by himself.
     fn conclude(&self, id: ItemId) {
         let queue = &self.parts.queue;
         if queue.machine().is_quiet(id) {
             queue.forget(id);
         }
-        queue.wake();
     }
 }
 

@@ -244,6 +244,7 @@ impl Submission<'_> {
             envelope_id: transaction.envelope_id,
             dsn_return: transaction.dsn_return,
             utf8: transaction.utf8,
+            permitted: false,
         }
     }
 

@@ -3,8 +3,10 @@
 //! `load TARGET SINK SESSIONS MESSAGES OCTETS FROM TO [USER PASSWORD CA]` listens on SINK (an
 //! address and port), submits MESSAGES of OCTETS over SESSIONS connections to TARGET, and ends when
 //! the sink has taken them all. With a user it speaks TLS from the first octet and logs in;
-//! without, plain SMTP. Prints one JSON line: seconds until the last 250, until the last message
-//! arrived at the sink, and how many octets arrived.
+//! without, plain SMTP. Once all are connected and logged in (a login costs a tenth of a second by
+//! design) it prints `ready` and waits for a line; then the clock starts. Prints one JSON line:
+//! seconds until the last 250, until the last message arrived at the sink, and how many octets
+//! arrived.
 //!
 //! The same program drives both sides of a comparison, so that what it costs weighs on both.
 #![allow(
@@ -68,9 +70,16 @@ async fn main() {
         login: login_of(login),
         left: AtomicU64::new(total),
     });
+    // One after the other: a server need not take fifty logins at once.
+    let mut sessions_open = Vec::new();
+    for _ in 0..sessions.parse().unwrap() {
+        sessions_open.push(open(&plan).await);
+    }
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
     let begin = Instant::now();
     let senders: Vec<_> =
-        (0..sessions.parse().unwrap()).map(|_| tokio::spawn(send(Arc::clone(&plan)))).collect();
+        sessions_open.into_iter().map(|one| tokio::spawn(send(one, Arc::clone(&plan)))).collect();
     for sender in senders {
         sender.await.unwrap();
     }
@@ -119,8 +128,8 @@ fn login_of(words: &[String]) -> Option<Login> {
     Some(Login { word, tls: tokio_rustls::TlsConnector::from(Arc::new(config)) })
 }
 
-/// One session: logs in once, then sends until nothing is left.
-async fn send(plan: Arc<Plan>) {
+/// A session that is ready to send.
+async fn open(plan: &Plan) -> BufReader<Box<dyn Stream>> {
     let plain = TcpStream::connect(&plan.target).await.unwrap();
     plain.set_nodelay(true).unwrap();
     let stream: Box<dyn Stream> = match &plan.login {
@@ -136,6 +145,11 @@ async fn send(plan: Arc<Plan>) {
     if let Some(login) = &plan.login {
         ask(&mut stream, &format!("AUTH PLAIN {}\r\n", login.word), "2").await;
     }
+    stream
+}
+
+/// Sends until nothing is left.
+async fn send(mut stream: BufReader<Box<dyn Stream>>, plan: Arc<Plan>) {
     let envelope = format!("MAIL FROM:<{}>\r\nRCPT TO:<{}>\r\nDATA\r\n", plan.from, plan.to);
     while plan.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
     {

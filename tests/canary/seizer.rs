@@ -1,9 +1,9 @@
 //! The seizer's kit: given a whole data directory and the outside keys, prints all that they tell.
 //!
-//! `seizer COPY-OF-DATA-DIR JOURNAL-KEY-FILE` reads as the server would, with everything but a
-//! password, and prints one line a fact: `kind: value`. `tests/canary/canary.py` compares the kinds
-//! with `seized.txt`, which says the same as the claims in `src/manual/claims.md`, and the values
-//! with what it sent.
+//! `seizer COPY-OF-DATA-DIR JOURNAL-KEY-FILE [QUEUE-KEY-FILE]` reads as the server would, with
+//! everything but a password, and prints one line a fact: `kind: value`. `tests/canary/canary.py`
+//! compares the kinds with `seized.txt`, which says the same as the claims in
+//! `src/manual/claims.md`, and the values with what it sent.
 //!
 //! Give it a copy: opening a journal writes to it.
 //!
@@ -15,6 +15,8 @@
     clippy::unwrap_used,
     reason = "a program that reads files, for tests"
 )]
+
+mod outgoing;
 
 use postseal::base::crypto::{self, Key};
 use postseal::base::disk::Disk;
@@ -34,8 +36,8 @@ const TEXT_CHARACTERS_MIN: usize = 24;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, directory, key] = arguments.as_slice() else {
-        eprintln!("usage: seizer COPY-OF-DATA-DIR JOURNAL-KEY-FILE");
+    let [_, directory, key, queue_key @ ..] = arguments.as_slice() else {
+        eprintln!("usage: seizer COPY-OF-DATA-DIR JOURNAL-KEY-FILE [QUEUE-KEY-FILE]");
         std::process::exit(2);
     };
     let directory = Path::new(directory);
@@ -44,6 +46,11 @@ fn main() {
     let disk: Arc<dyn Disk> = Arc::new(DataDir::open(directory).unwrap());
     accounts(&disk, &key);
     journal(&disk, &key);
+    outgoing::frames(directory, &*disk);
+    outgoing::ledger(directory, &key);
+    if let [queue_key] = queue_key {
+        outgoing::queued(&disk, &files::read_key(Path::new(queue_key)).unwrap());
+    }
 }
 
 fn accounts(disk: &Arc<dyn Disk>, key: &Key) {

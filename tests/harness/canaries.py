@@ -65,15 +65,21 @@ def mutf7(word):
 
 
 class Search:
-    def __init__(self, named_words):
+    def __init__(self, named_words, named_octets=None):
+        """Words with all their disguises, and octets as they are, in hexadecimal and base64."""
         self.patterns = []
         for name, word in named_words.items():
             for disguise, octets in disguises(word).items():
                 self.patterns.append((f"{name}, {disguise}", octets))
+        for name, octets in (named_octets or {}).items():
+            for disguise, form in (("as they are", octets), ("hex", octets.hex().encode()),
+                                   ("HEX", octets.hex().upper().encode()),
+                                   ("base64", base64.b64encode(octets).rstrip(b"=")[:-1])):
+                self.patterns.append((f"{name}, {disguise}", form))
         self.longest = max(len(octets) for _, octets in self.patterns)
-        # grep looks for all at once; it cannot take patterns with a NUL.
-        self.simple = [row for row in self.patterns if b"\0" not in row[1]]
-        self.other = [row for row in self.patterns if b"\0" in row[1]]
+        # grep looks for all at once; it cannot take patterns with a NUL or a line's end.
+        self.simple = [row for row in self.patterns if not set(row[1]) & set(b"\0\n")]
+        self.other = [row for row in self.patterns if set(row[1]) & set(b"\0\n")]
 
     def octets(self, data, where, inflate=True):
         """Sentences about what was found in `data`."""
@@ -193,6 +199,11 @@ def self_test():
         assert search.octets(large, "x", False), f"{name} in a large piece"
     assert not search.octets(dice.randbytes(1 << 18), "noise"), "finds words in noise"
     hidden = 0
+    octets = Search(named, {"a hash": bytes(range(32))})
+    for hidden_octets in (bytes(range(32)), bytes(range(32)).hex().encode(),
+                          base64.b64encode(bytes(range(32)))):
+        for noise in (100, 2 * WINDOW):
+            assert octets.octets(b"x" * noise + hidden_octets, "x", False), "a hash is not found"
     for name, word in named.items():
         utf8 = word.encode()
         for phase in range(3):

@@ -203,12 +203,14 @@ class WebHandler(socketserver.StreamRequestHandler):
                  "Connection: close"]
         if "location" in how:
             lines.append(f"Location: {how['location']}")
-        tls.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
-        tls.sendall(body[:how["cut"]] if "cut" in how else body)
+        # In one piece: a second one would wait for the client's delayed acknowledgement.
+        head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+        tls.sendall(head + (body[:how["cut"]] if "cut" in how else body))
 
 
 class MailHost(Threaded):
-    """Takes mail and keeps it; `replies` gives other answers by the beginning of a command."""
+    """Takes mail and keeps it; `replies` gives other answers by the beginning of a command, and
+    for `END OF DATA`; an answer may be a function, and None is the usual one."""
 
     def __init__(self, domain, address):
         self.replies = {}
@@ -227,8 +229,7 @@ class MailHandler(socketserver.StreamRequestHandler):
                 return
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             verb = text[:4].upper()
-            told = next((reply for start, reply in self.server.replies.items()
-                         if text.upper().startswith(start.upper())), None)
+            told = self.told(text)
             if told:
                 self.say(told)
             elif verb == "EHLO":
@@ -250,7 +251,7 @@ class MailHandler(socketserver.StreamRequestHandler):
                     raw += part
                 envelope["raw"] = raw
                 envelope["data"] = raw[:-3].replace(b"\r\n..", b"\r\n.")
-                told = self.server.replies.get("END OF DATA")
+                told = self.told("END OF DATA")
                 if not told:
                     self.server.domain.mails.append(envelope)
                 self.say(told or "250 2.0.0 taken")
@@ -259,6 +260,13 @@ class MailHandler(socketserver.StreamRequestHandler):
                 return
             else:
                 self.say("250 2.0.0 ok" if verb in ("RSET", "NOOP") else "502 5.5.1 no")
+
+    def told(self, text):
+        """The other answer to a command, if there is one."""
+        for start, reply in list(self.server.replies.items()):
+            if text.upper().startswith(start.upper()):
+                return reply() if callable(reply) else reply
+        return None
 
     def say(self, text):
         self.wfile.write(text.encode() + b"\r\n")

@@ -36,6 +36,7 @@ impl Preparer {
             answers_sealed: false,
             is_report: false,
             is_blind: false,
+            permitted: false,
         };
         let verdict = match facts.needs_key() {
             true => Some(self.judged_now(self.world.keys.find(to, SEARCH_TIME_MAX).await)),

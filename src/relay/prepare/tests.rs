@@ -165,6 +165,7 @@ fn outgoing(fields: &str, recipients: &[&str]) -> Outgoing {
         envelope_id: None,
         dsn_return: None,
         utf8: false,
+        permitted: false,
     }
 }
 

@@ -90,8 +90,8 @@ impl Queue {
         self.command(id, is_there, "hold").await
     }
 
-    /// Ends a hold, whoever laid it, and tries the item at once. The plan is made anew, and may
-    /// hold it again.
+    /// Ends a hold, whoever laid it, and tries the item at once. The plan is made anew; where it
+    /// would hold the item again, the item goes out plain: whoever releases has decided that.
     pub async fn unhold(&self, id: QueueId) -> Result<(), CommandError> {
         let now = self.at().now;
         let is_there = self.machine().unhold(id.into(), now);

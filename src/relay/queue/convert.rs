@@ -48,6 +48,7 @@ pub(in super::super) fn outgoing(envelope: Envelope, message: Vec<u8>) -> Outgoi
             false => DsnReturn::Headers,
         }),
         utf8: envelope.utf8,
+        permitted: false,
     }
 }
 

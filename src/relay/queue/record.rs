@@ -22,6 +22,9 @@ const BATCH_BYTES_MAX: usize = 2 << 20;
 /// Frames that one tombstone names here; the journal takes 1024.
 const TOMBSTONE_FRAMES_MAX: usize = 256;
 
+/// How long after one record the next is begun: a busy queue gathers what many syncs would take.
+const GATHER_TIME: Duration = Duration::from_millis(20);
+
 /// How long to wait after the disk has refused, at first and at most.
 const RETRY_TIME: Duration = Duration::from_secs(1);
 const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
@@ -79,6 +82,8 @@ impl Queue {
                     continue;
                 }
             }
+            // The first change of a quiet time is recorded at once; of many, some together.
+            tokio::time::sleep(GATHER_TIME).await;
             if self.pending().is_empty() {
                 self.0.changed.notified().await;
             }
@@ -192,16 +197,20 @@ impl Queue {
         Ok(())
     }
 
+    /// Writes tombstones, those of all shards of a day at once: each append is a sync.
     async fn erase(&self, taken: &mut Taken<'_>) -> Result<(), AppendError> {
-        while let Some(((epoch, shard), frames)) = taken.erase.useless.first_key_value() {
-            let (key, some) = ((*epoch, *shard), frames.len().min(TOMBSTONE_FRAMES_MAX));
-            let entry = self.0.storage.tombstone(key.1, &frames[..some]);
-            self.0.storage.append(key.0, vec![entry]).await?;
-            let Some(frames) = taken.erase.useless.get_mut(&key) else { continue };
-            frames.drain(..some);
-            if frames.is_empty() {
-                taken.erase.useless.remove(&key);
+        while let Some((epoch, _)) = taken.erase.useless.keys().next().copied() {
+            let of_day = (epoch, AccountNumber(0))..=(epoch, AccountNumber(u32::MAX));
+            let some = |frames: &Vec<Address>| frames.len().min(TOMBSTONE_FRAMES_MAX);
+            let entries = taken.erase.useless.range(of_day.clone());
+            let entries = entries
+                .map(|((_, shard), all)| self.0.storage.tombstone(*shard, &all[..some(all)]));
+            let entries: Vec<Entry> = entries.collect();
+            self.0.storage.append(epoch, entries).await?;
+            for (_, frames) in taken.erase.useless.range_mut(of_day) {
+                frames.drain(..some(frames));
             }
+            taken.erase.useless.retain(|_, frames| !frames.is_empty());
         }
         Ok(())
     }

@@ -350,6 +350,7 @@ impl House {
             envelope_id: None,
             dsn_return: None,
             utf8: false,
+            permitted: false,
         }
     }
 }

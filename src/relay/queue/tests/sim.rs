@@ -58,6 +58,8 @@ struct World {
     deleted: BTreeSet<String>,
     /// Starts and failures of the disk: each may repeat what was not recorded.
     mishaps: usize,
+    /// Until when the mailbox role takes no reports, if it does not now.
+    mailbox_ends: i64,
 }
 
 fn domain_of(to: &str) -> u64 {
@@ -95,6 +97,7 @@ impl World {
             ids: Vec::new(),
             deleted: BTreeSet::new(),
             mishaps: 0,
+            mailbox_ends: 0,
         }
     }
 
@@ -132,6 +135,9 @@ impl World {
     }
 
     async fn step(&mut self) {
+        if self.house.clock.now().0 > self.mailbox_ends {
+            *self.house.others.mailbox.lock().unwrap() = Ok(());
+        }
         match self.below(100) {
             0..45 => self.send().await,
             45..55 => self.change_weather(),
@@ -139,8 +145,10 @@ impl World {
             60..66 => self.crash().await,
             66..70 => self.restart().await,
             70..80 => self.command().await,
-            80..81 => *self.house.others.mailbox.lock().unwrap() = Err(DeliverError::TryLater),
-            81..95 => *self.house.others.mailbox.lock().unwrap() = Ok(()),
+            80..83 if self.house.clock.now().0 > self.mailbox_ends + 2 * 24 * HOUR as i64 => {
+                *self.house.others.mailbox.lock().unwrap() = Err(DeliverError::TryLater);
+                self.mailbox_ends = self.house.clock.now().0 + 3 * 24 * HOUR as i64;
+            }
             _ => {}
         }
         let seconds = self.below(36 * HOUR) / (1 + self.below(3));
