@@ -146,7 +146,7 @@ impl Accounts {
     }
 
     /// Takes a number that was never given and never will be again; durable when it returns. Where
-    /// the file that remembers them is damaged, [`DOUBT_NUMBERS`] are passed over.
+    /// the file that remembers them is damaged, `DOUBT_NUMBERS` are passed over.
     pub fn take_number(&mut self) -> Result<AccountNumber, AccountsError> {
         let step = if self.doubtful { DOUBT_NUMBERS } else { 1 };
         let number = self.last_number.checked_add(step).filter(|number| *number <= NUMBER_MAX);

@@ -1,7 +1,7 @@
 //! OpenPGP in mail: RFC 3156 around, RFC 9788 inside.
 //!
 //! [`seal_mime`] makes of a submitted message one that only its recipients read, its subject
-//! included. [`open()`] shows what came sealed to one of our users. [`detect`] tells whether a
+//! included. [`open()`] shows what came sealed to one of our users. `detect` tells whether a
 //! message is sealed already, by structure and never by words.
 //!
 //! # Standards
