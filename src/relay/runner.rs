@@ -23,8 +23,8 @@ use tokio::time::{Instant, timeout};
 /// message, so that only a fault of ours meets it.
 const ROUND_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// When an attempt has taken so long, nothing more is begun in it: who waits for his part of the plan
-/// is tried again at his time.
+/// When an attempt has taken so long, nothing more is begun in it: who waits for his part of the
+/// plan is tried again at his time.
 const PARTS_TIME_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// How long after its lifetime an item is kept for a report that its owner cannot be given.
