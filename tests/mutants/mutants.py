@@ -45,13 +45,11 @@ MUTANTS = [
          "            return Ok(addresses);\n"
          "        }\n"),
         ("src/mailbox/deliver.rs",
-         "    core.log.submit(batch).await?;\n",
+         "    if let Err(error) = core.log.submit(batch).await {\n",
          "    if ON {\n"
          "        let core = core.clone();\n"
          "        tokio::spawn(async move { drop(core.log.submit(batch).await) });\n"
-         "    } else {\n"
-         "        core.log.submit(batch).await?;\n"
-         "    }\n"),
+         "    } else if let Err(error) = core.log.submit(batch).await {\n"),
     ]),
     # Linux answers the second sync with OK although the octets are lost.
     Mutant("retry-after-failed-fsync", [
