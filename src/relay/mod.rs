@@ -1,12 +1,12 @@
 //! Role: receives mail by SMTP, for local accounts (port 25) and from users (587, 465), and sends
-//! to other servers ([`transmit`]).
+//! what users write to others: [`queue`] keeps it, [`runner`] takes its turns, [`prepare`] looks
+//! up, plans and seals, [`transmit`] delivers. [`outgoing`] has the types between them.
 //!
 //! A [`Receiver`] is shared by all connections of the process; the server accepts connections and
-//! calls [`Receiver::serve`] for each. What the role knows of the world are streams and the traits
-//! of
-//! `seams`: no socket, no file, no other role. It holds no key and stores nothing: a message is in
-//! memory, within a budget, until the mailbox role says that every copy is durable; then the client
-//! hears 250.
+//! calls [`Receiver::serve`] for each. What the role knows of the world are streams and traits: no
+//! socket, no file, no other role. It holds no user's key. A message for users here is in memory,
+//! within a budget, until the mailbox role says that every copy is durable; one for others until it
+//! lies sealed in the queue's journal. Then the client hears 250.
 //!
 //! # Standards
 //! RFC 5321 §4.4 (trace fields), §4.5.1 (postmaster), §4.5.3 (limits and timeouts), §6.3 (loops);
