@@ -1,8 +1,10 @@
 //! What every room stands on, and what knows no mail: time, entropy, secrets, primitives, limits,
-//! byte budgets, log events and the traits [`disk::Disk`] and [`fetch::Fetch`].
+//! byte budgets, log events and the traits [`disk::Disk`], [`fetch::Fetch`] and
+//! [`blocking::Blocking`].
 //!
 //! Nothing here performs I/O; the real clock, entropy and disk are in `host`.
 
+pub mod blocking;
 pub mod budget;
 pub mod clock;
 pub mod crypto;

@@ -3,6 +3,7 @@
 //! Everything below this rank takes these through traits; here they are made of the operating
 //! system. This is the only room that names rustls, rustix, sled and the sockets of tokio.
 
+pub mod blocking;
 pub mod clock;
 pub mod control;
 pub mod dial;

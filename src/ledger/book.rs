@@ -10,6 +10,7 @@ use super::file::{File, Opened};
 use super::gate::Gate;
 use super::memory::{Memory, News, Times};
 use crate::base::BoxFuture;
+use crate::base::blocking::Blocking;
 use crate::base::clock::{Clock, Timer, within};
 use crate::base::crypto::{self, Key};
 use crate::base::disk::Disk;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Ends what takes too long.
     pub timer: Arc<dyn Timer>,
+    /// Waits for the disk.
+    pub blocking: Arc<dyn Blocking>,
     /// For nonces.
     pub entropy: Arc<dyn Entropy>,
     /// For events.
@@ -77,12 +80,19 @@ pub struct KeyBook {
     finder: Finder,
     clock: Arc<dyn Clock>,
     timer: Arc<dyn Timer>,
+    blocking: Arc<dyn Blocking>,
     log: Log,
     names: Key,
     options: Options,
     gate: Gate,
+    pages: Arc<Pages>,
+}
+
+/// What is remembered, and where it is written.
+struct Pages {
     memory: Mutex<Memory>,
     file: Mutex<File>,
+    log: Log,
 }
 
 impl std::fmt::Debug for KeyBook {
@@ -115,32 +125,23 @@ impl KeyBook {
             finder: parts.finder,
             clock: parts.clock,
             timer: parts.timer,
-            log: parts.log,
+            blocking: parts.blocking,
             names: derive("postseal ledger names 1"),
             options,
             gate: Gate::default(),
-            memory: Mutex::new(memory),
-            file: Mutex::new(file),
+            pages: Arc::new(Pages {
+                memory: Mutex::new(memory),
+                file: Mutex::new(file),
+                log: parts.log.clone(),
+            }),
+            log: parts.log,
         }
     }
 
     /// Makes durable what has changed. Writes to the disk and waits for it; after an error all
     /// stays in memory, and the next call tries again.
     pub fn flush(&self) {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let records = {
-            let mut memory = self.memory();
-            match (memory.has_pending(), file.wants_all()) {
-                (false, _) => return,
-                (true, true) => memory.all(),
-                (true, false) => memory.take_pending(),
-            }
-        };
-        if let Err(error) = file.write(&records) {
-            // The file has no tail now, so that the next call writes everything.
-            self.memory().must_write();
-            self.log.emit(&LedgerEvent::NotWritten { error: &error.to_string() });
-        }
+        self.pages.flush();
     }
 
     /// Searches anew for the key of `address`, whatever was answered lately, and tells how.
@@ -150,7 +151,7 @@ impl KeyBook {
         let work = async {
             let _inside = self.gate.enter(self.kinds(name, address)).await.ok()?;
             let search = self.search(address).await;
-            self.learn(name, address, &search);
+            self.learn(name, address, &search).await;
             Some(search)
         };
         let outcome = match within(&*self.timer, time_max, work).await {
@@ -191,7 +192,7 @@ impl KeyBook {
             return outcome;
         }
         let search = self.search(address).await;
-        self.learn(name, address, &search);
+        self.learn(name, address, &search).await;
         search.outcome
     }
 
@@ -207,8 +208,19 @@ impl KeyBook {
         self.memory().recall(name, address, self.clock.now())
     }
 
-    fn learn(&self, name: Name, address: &Address, search: &Search) {
+    /// Takes in what was found out. A key that was not known before is durable behind it, so that
+    /// no mail goes out sealed by a key which a crash makes the book forget: the next one would be
+    /// plain if the directory is hidden by then.
+    async fn learn(&self, name: Name, address: &Address, search: &Search) {
         let news = self.memory().learn(name, &search.outcome, self.clock.now());
+        self.tell(address, search, news);
+        if let News::First | News::Changed = news {
+            let pages = Arc::clone(&self.pages);
+            self.blocking.run(Box::new(move || pages.flush())).await;
+        }
+    }
+
+    fn tell(&self, address: &Address, search: &Search, news: News) {
         match (&search.outcome, news) {
             (_, News::Changed) => self.log.emit(&LedgerEvent::KeyChanged { address }),
             (_, News::Missing) => self.log.emit(&LedgerEvent::KeyMissing { address }),
@@ -249,6 +261,30 @@ impl KeyBook {
 
     fn hmac(&self, kind: &[u8], text: &[u8]) -> Name {
         crypto::hmac(&self.names, &[kind, text])
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.pages.memory()
+    }
+}
+
+impl Pages {
+    /// Who comes while another one writes waits for him, and finds nothing left to write.
+    fn flush(&self) {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = {
+            let mut memory = self.memory();
+            match (memory.has_pending(), file.wants_all()) {
+                (false, _) => return,
+                (true, true) => memory.all(),
+                (true, false) => memory.take_pending(),
+            }
+        };
+        if let Err(error) = file.write(&records) {
+            // The file has no tail now, so that the next call writes everything.
+            self.memory().must_write();
+            self.log.emit(&LedgerEvent::NotWritten { error: &error.to_string() });
+        }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

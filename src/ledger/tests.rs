@@ -2,6 +2,7 @@
 //! years, and what a disk may lose.
 
 use super::{KeyBook, Options, Parts};
+use crate::base::blocking::InPlace;
 use crate::base::clock::Clock;
 use crate::base::crypto::Key;
 use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk};
@@ -72,6 +73,7 @@ impl World {
             disk: Arc::new(self.disk.clone()),
             clock: world.clock,
             timer: world.timer,
+            blocking: Arc::new(InPlace),
             entropy: Arc::new(SeededEntropy::new(7)),
             log: Log::new(Arc::clone(&self.heard) as Arc<dyn LogSink>),
             root: Key::random(&SeededEntropy::new(root_seed)),
@@ -266,6 +268,40 @@ async fn what_was_flushed_is_there_after_a_restart_and_says_no_names() {
         assert!(!file.windows(word.len()).any(|window| window == word));
     }
     assert_eq!(world.heard.take().last(), Some(&"ledger.opened"));
+}
+
+/// Without a flush: a mail is sealed by the answer, and the next one must not be plain because the
+/// power failed in between and the directory is hidden since.
+#[tokio::test]
+async fn a_first_sight_and_a_changed_key_outlive_a_power_cut_at_once() {
+    let world = World::new();
+    for bytes in [cert(), cert()] {
+        world.net.clock.advance(2 * DAY);
+        world.net.serve(&bytes);
+        let book = world.open();
+        assert_eq!(is_stale(&find(&book).await), Some(false));
+        world.disk.power_cut(Loss::All);
+        world.net.set_web(|_| Ok(status(404)));
+        let book = world.open();
+        let known = pgp::judge_cert(&book.known(&alice()).unwrap(), &alice(), NOW).unwrap();
+        assert_eq!(known.primary(), pgp::fingerprint(&bytes).unwrap());
+        world.net.clock.advance(2 * DAY);
+        assert_eq!(is_stale(&find(&book).await), Some(true));
+    }
+}
+
+/// A key is a key, also when it cannot be written.
+#[tokio::test]
+async fn a_first_sight_on_a_broken_disk_is_used_and_the_log_complains() {
+    let world = World::new();
+    world.net.serve(&cert());
+    let book = world.open();
+    world.disk.inject(Fault { op: None, nth: 1, lasting: true, failure: Failure::NoSpace });
+    assert_eq!(is_stale(&find(&book).await), Some(false));
+    assert_eq!(world.heard.take(), ["ledger.opened", "key.found", "ledger.not-written"]);
+    world.disk.heal();
+    book.flush();
+    assert!(world.open().known(&alice()).is_some());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Names and keys of others: the resolver, HTTPS, and the book of keys, wired and looked after.
 //!
 //! Others take [`Discovery::resolver`] and [`Discovery::keys`]. What the book has learnt is written
-//! every few seconds and at the end.
+//! every second and at the end.
 
 use super::events::ServerEvent;
 use super::protocol::{Answer, LookupLine};
@@ -14,6 +14,7 @@ use crate::base::event::Log;
 use crate::config::{Config, convert};
 use crate::discovery::{FindKey, Finder, Verdict, World};
 use crate::dns::{Resolver, Zone};
+use crate::host::blocking::TokioBlocking;
 use crate::host::clock::TokioTimer;
 use crate::host::dns::{self, HostResolver};
 use crate::host::fetch::HttpsFetch;
@@ -32,8 +33,8 @@ use tokio::task::JoinHandle;
 const ZONE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long one question to name servers may take: two tries, and one by TCP.
 const QUESTION_TIME: Duration = Duration::from_secs(6);
-/// How often what was learnt is written.
-const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// How often what was learnt is written. First sights of keys do not wait for it.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// How long a search by hand may wait for its turn, and take.
 const LOOKUP_TIME: Duration = Duration::from_secs(60);
 
@@ -73,6 +74,7 @@ impl Discovery {
             disk: given.disk,
             clock: given.clock,
             timer: Arc::new(TokioTimer),
+            blocking: Arc::new(TokioBlocking),
             entropy: given.entropy,
             log: given.events.clone(),
             root: crypto::derive(given.journal_key.expose(), b"", "postseal ledger root 1"),
