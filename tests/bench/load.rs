@@ -2,7 +2,8 @@
 //!
 //! `load TARGET SINK SESSIONS MESSAGES OCTETS FROM TO [USER PASSWORD CA]` listens on SINK (an
 //! address and port), submits MESSAGES of OCTETS over SESSIONS connections to TARGET, and ends when
-//! the sink has taken them all. With a user it speaks TLS from the first octet and logs in;
+//! the sink has taken them all; with `-` for SINK nobody takes anything, and it ends with the last
+//! 250. In TO, `{}` stands for a number that counts the messages. With a user it speaks TLS from the first octet and logs in;
 //! without, plain SMTP. Once all are connected and logged in (a login costs a tenth of a second by
 //! design) it prints `ready` and waits for a line; then the clock starts. Prints one JSON line:
 //! seconds until the last 250, until the last message arrived at the sink, and how many octets
@@ -59,9 +60,12 @@ async fn main() {
         std::process::exit(2);
     };
     let taken = Arc::new(Taken::default());
-    let listener = TcpListener::bind(sink).await.unwrap();
-    tokio::spawn(accept(listener, Arc::clone(&taken)));
+    if sink != "-" {
+        let listener = TcpListener::bind(sink).await.unwrap();
+        tokio::spawn(accept(listener, Arc::clone(&taken)));
+    }
     let total: u64 = messages.parse().unwrap();
+    let wanted = if sink == "-" { 0 } else { total };
     let plan = Arc::new(Plan {
         target: target.clone(),
         from: from.clone(),
@@ -84,7 +88,7 @@ async fn main() {
         sender.await.unwrap();
     }
     let accepted = begin.elapsed();
-    while taken.messages.load(Ordering::Relaxed) < total && begin.elapsed() < PATIENCE {
+    while taken.messages.load(Ordering::Relaxed) < wanted && begin.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let (through, arrived) = (begin.elapsed(), taken.messages.load(Ordering::Relaxed));
@@ -150,9 +154,11 @@ async fn open(plan: &Plan) -> BufReader<Box<dyn Stream>> {
 
 /// Sends until nothing is left.
 async fn send(mut stream: BufReader<Box<dyn Stream>>, plan: Arc<Plan>) {
-    let envelope = format!("MAIL FROM:<{}>\r\nRCPT TO:<{}>\r\nDATA\r\n", plan.from, plan.to);
-    while plan.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
+    while let Ok(number) =
+        plan.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
     {
+        let to = plan.to.replace("{}", &number.to_string());
+        let envelope = format!("MAIL FROM:<{}>\r\nRCPT TO:<{to}>\r\nDATA\r\n", plan.from);
         ask(&mut stream, &envelope, "223").await;
         stream.write_all(&plan.message).await.unwrap();
         stream.flush().await.unwrap();
