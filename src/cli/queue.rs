@@ -3,6 +3,7 @@
 use super::Failure;
 use super::asker::{self, date};
 use super::configuration::Configuration;
+use crate::config::Config;
 use crate::server::protocol::{Answer, QueueItem, QueueVerb, Request};
 use clap::Subcommand;
 
@@ -57,11 +58,43 @@ struct Json {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.configuration.read()?;
+    if let Verb::List { json } = &arguments.verb {
+        return list(&config, json.json);
+    }
     match asker::ask_server(&config, &request(&arguments.verb))? {
         Answer::Done {} => println!("done"),
-        Answer::Queue { items, more } => show(&items, more, &arguments.verb)?,
+        Answer::Queue { items, .. } => show(&items, &arguments.verb)?,
         Answer::Failed { error } => return Err(Failure(error)),
         _ => return Err(asker::unexpected()),
+    }
+    Ok(())
+}
+
+/// Shows page after page, until there is none.
+fn list(config: &Config, json: bool) -> Result<(), Failure> {
+    let (mut all, mut last, mut is_empty) = (Vec::new(), None, true);
+    loop {
+        let (id, accepted) = last.unzip();
+        let request = Request::Queue { what: QueueVerb::List, id, accepted };
+        let (items, more) = match asker::ask_server(config, &request)? {
+            Answer::Queue { items, more } => (items, more),
+            Answer::Failed { error } => return Err(Failure(error)),
+            _ => return Err(asker::unexpected()),
+        };
+        last = items.last().map(|item| (item.id.clone(), item.accepted));
+        is_empty &= items.is_empty();
+        match json {
+            true => all.extend(items),
+            false => items.iter().for_each(|item| println!("{}", row(item))),
+        }
+        if more == 0 || last.is_none() {
+            break;
+        }
+    }
+    match json {
+        true => println!("{}", serde_json::to_string_pretty(&all)?),
+        false if is_empty => println!("nothing waits to go out"),
+        false => {}
     }
     Ok(())
 }
@@ -75,27 +108,15 @@ fn request(verb: &Verb) -> Request {
         Verb::Release(id) => (QueueVerb::Release, Some(&id.id)),
         Verb::Delete(id) => (QueueVerb::Delete, Some(&id.id)),
     };
-    Request::Queue { what, id: id.cloned() }
+    Request::Queue { what, id: id.cloned(), accepted: None }
 }
 
-fn show(items: &[QueueItem], more: u64, verb: &Verb) -> Result<(), Failure> {
+fn show(items: &[QueueItem], verb: &Verb) -> Result<(), Failure> {
     match verb {
-        Verb::List { json: Json { json: true } } => {
-            println!("{}", serde_json::to_string_pretty(items)?);
-        }
         Verb::Show { json: Json { json: true }, .. } => {
             println!("{}", serde_json::to_string_pretty(&items.first())?);
         }
-        Verb::Show { .. } => items.iter().for_each(|item| print!("{}", whole(item))),
-        _ => {
-            items.iter().for_each(|item| println!("{}", row(item)));
-            if items.is_empty() {
-                println!("nothing waits to go out");
-            }
-        }
-    }
-    if more > 0 {
-        eprintln!("and {more} more");
+        _ => items.iter().for_each(|item| print!("{}", whole(item))),
     }
     Ok(())
 }

@@ -238,7 +238,13 @@ impl Machine {
 
     /// The names of all items, oldest first.
     pub fn ids(&self) -> Vec<ItemId> {
-        let mut ids: Vec<_> = self.items.iter().map(|(id, item)| (item.accepted, *id)).collect();
+        self.ids_after(None)
+    }
+
+    /// The names of all items behind a place in that order, oldest first.
+    pub fn ids_after(&self, place: Option<(UnixTime, ItemId)>) -> Vec<ItemId> {
+        let all = self.items.iter().map(|(id, item)| (item.accepted, *id));
+        let mut ids: Vec<_> = all.filter(|item| place.is_none_or(|place| *item > place)).collect();
         ids.sort_unstable();
         ids.into_iter().map(|(_, id)| id).collect()
     }

@@ -127,8 +127,12 @@ pub enum Request {
     Queue {
         /// What to do.
         what: QueueVerb,
-        /// Of which message; all of them where `flush` has none.
+        /// Of which message; all of them where `flush` has none. Of `list`, the last message of the
+        /// page before.
         id: Option<String>,
+        /// When the last message of the page before was accepted, in seconds since 1970.
+        #[serde(default)]
+        accepted: Option<i64>,
     },
 }
 
@@ -159,7 +163,7 @@ pub enum Answer {
     Queue {
         /// Messages, oldest first.
         items: Vec<QueueItem>,
-        /// How many more there are.
+        /// How many more there are behind them.
         more: u64,
     },
     /// How a search for a key went.

@@ -1,29 +1,42 @@
 //! The control socket's requests about the queue.
 
 use super::protocol::{Answer, QueueItem, QueueRecipient, QueueVerb};
+use crate::base::clock::UnixTime;
 use crate::mail::Address;
 use crate::relay::Queue;
 use crate::relay::outgoing::QueueId;
-use crate::relay::queue::Line;
+use crate::relay::queue::{After, Line};
 
-/// Items that one list shows.
-const LIST_ITEMS_MAX: usize = 10_000;
+/// Items on one page of the list.
+const PAGE_ITEMS_MAX: usize = 10_000;
 
-/// Carries out a verb.
-pub(super) async fn answer(queue: &Queue, what: QueueVerb, id: Option<String>) -> Answer {
-    match carry_out(queue, what, id).await {
+/// Carries out a verb. The list goes on behind the item of that name that was `accepted` then.
+pub(super) async fn answer(
+    queue: &Queue,
+    what: QueueVerb,
+    id: Option<String>,
+    accepted: Option<i64>,
+) -> Answer {
+    match carry_out(queue, what, id, accepted).await {
         Ok(answer) => answer,
         Err(error) => Answer::Failed { error },
     }
 }
 
-async fn carry_out(queue: &Queue, what: QueueVerb, id: Option<String>) -> Result<Answer, String> {
+async fn carry_out(
+    queue: &Queue,
+    what: QueueVerb,
+    id: Option<String>,
+    accepted: Option<i64>,
+) -> Result<Answer, String> {
     let id = id.as_deref().map(|text| parse(text).ok_or("this is no name of a queued message"));
     let id = id.transpose()?;
     let one = || id.ok_or("the name of a queued message is missing");
     let done = match what {
         QueueVerb::List => {
-            let (lines, more) = queue.list(LIST_ITEMS_MAX).await;
+            let after = accepted.zip(id);
+            let after = after.map(|(accepted, id)| After { accepted: UnixTime(accepted), id });
+            let (lines, more) = queue.list(after, PAGE_ITEMS_MAX).await;
             let (items, more) = (lines.into_iter().map(item).collect(), more as u64);
             return Ok(Answer::Queue { items, more });
         }

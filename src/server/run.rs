@@ -207,7 +207,9 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
             let local = convert::domains(&shared.config());
             explain::explain(&shared.sending, &local, &from, &to).await
         }
-        Request::Queue { what, id } => queue::answer(&shared.queue, what, id).await,
+        Request::Queue { what, id, accepted } => {
+            queue::answer(&shared.queue, what, id, accepted).await
+        }
         other => commands::account(&shared.mailboxes, other).await,
     }
 }

@@ -44,6 +44,15 @@ pub struct RecipientLine {
     pub text: Option<String>,
 }
 
+/// A place in the list of all items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// When the item was accepted.
+    pub accepted: UnixTime,
+    /// Its name.
+    pub id: QueueId,
+}
+
 /// Why a command was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError {
@@ -54,9 +63,11 @@ pub enum CommandError {
 }
 
 impl Queue {
-    /// All items, oldest first, at most `most`; and how many more there are.
-    pub async fn list(&self, most: usize) -> (Vec<Line>, usize) {
-        let mut ids = self.machine().ids();
+    /// All items, oldest first, at most `most`; and how many more there are. With `after`, only
+    /// those behind that one of an earlier list, whether it is still there or not.
+    pub async fn list(&self, after: Option<After>, most: usize) -> (Vec<Line>, usize) {
+        let mut ids =
+            self.machine().ids_after(after.map(|after| (after.accepted, after.id.into())));
         let more = ids.len().saturating_sub(most);
         ids.truncate(most);
         let queue = self.clone();

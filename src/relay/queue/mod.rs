@@ -28,7 +28,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-pub use commands::{CommandError, Line, RecipientLine};
+pub use commands::{After, CommandError, Line, RecipientLine};
 pub use slots::{remove_slot, slot_dir, slots};
 pub use storage::{Logs, OpenError, World};
 

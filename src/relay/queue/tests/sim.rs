@@ -308,12 +308,12 @@ async fn run(seed: u64) {
     world.calm_down().await;
     // The longest wait with its chance, and one more attempt for reports.
     tokio::time::sleep(Duration::from_secs(5 * HOUR)).await;
-    assert!(world.queue().is_empty(), "{:?}", world.queue().list(10).await);
+    assert!(world.queue().is_empty(), "{:?}", world.queue().list(None, 10).await);
     let left = u64::try_from(day(calm + CALM_DAYS) - world.house.clock.now().0).unwrap_or(0);
     sleep(left).await;
     world.crash().await;
     // What was refused after the disk had failed may stand there all the same.
-    let (back, _) = world.queue().list(100).await;
+    let (back, _) = world.queue().list(None, 100).await;
     let known = |line: &&crate::relay::queue::Line| world.ids.iter().any(|(id, _)| *id == line.id);
     assert_eq!(back.iter().find(known), None, "{}", world.mishaps);
     world.check();
