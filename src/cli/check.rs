@@ -7,7 +7,7 @@ use super::Failure;
 use super::configuration::Configuration;
 use crate::config::{Config, Remark, Weight, convert, review};
 use crate::host::dkim_key::DkimKey;
-use crate::host::{files, tls};
+use crate::host::{dns, files, roots, tls};
 use crate::mailauth::KeyKind;
 use std::path::Path;
 
@@ -84,8 +84,26 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     {
         error("outgoing.relayhost_password_file", problem.to_string());
     }
+    remarks.extend(look_at_network(config));
     remarks.extend(key_hosts(config));
     remarks
+}
+
+/// By what names and other servers are believed.
+fn look_at_network(config: &Config) -> Vec<Remark> {
+    let network = &config.network;
+    let anchor = network.trust_anchor.as_ref().filter(|_| network.dnssec);
+    let anchor = anchor.and_then(|path| dns::trust_anchors(&path.0).err());
+    let zone = network.zone.as_ref().and_then(|path| dns::read_zone(&path.0).err());
+    let roots = network.tls_roots.as_ref().and_then(|path| roots::load(Some(&path.0)).err());
+    let problems = [
+        ("network.trust_anchor", anchor),
+        ("network.zone", zone),
+        ("network.tls_roots", roots.map(|error| error.to_string())),
+    ];
+    let problems =
+        problems.into_iter().filter_map(|(key, problem)| problem.map(|text| (key, text)));
+    problems.map(|(key, text)| Remark { weight: Weight::Error, key, text }).collect()
 }
 
 /// Who looks for a user's key asks `openpgpkey.DOMAIN`, and the domain itself only if that name has

@@ -14,6 +14,7 @@
 //! end of what it is at. Behind a name server that strips signatures everything signed is false;
 //! there validation must be switched off.
 
+use super::files;
 use crate::base::BoxFuture;
 use crate::dns::{DnsError, Lookup, Mx, Name, Proof, Resolver, Zone};
 use hickory_resolver::config::{
@@ -26,7 +27,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name as TheirName, RData, Record, RecordType};
 use hickory_resolver::{TokioResolver, system_conf};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -41,6 +42,8 @@ const NSEC3_ITERATIONS: (u16, u16) = (50, 100);
 const CACHE_ENTRIES: u64 = 8192;
 /// The longest that an answer, or an absence, is remembered.
 const CACHE_TIME_MAX: Duration = Duration::from_secs(6 * 3600);
+/// Octets of a literal zone: some ten thousand names.
+const ZONE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What the resolver is made of.
 #[derive(Clone, Debug)]
@@ -151,13 +154,28 @@ fn build(options: &Options) -> Result<TokioResolver, String> {
     theirs.positive_max_ttl = Some(CACHE_TIME_MAX);
     theirs.negative_max_ttl = Some(CACHE_TIME_MAX);
     if let Some(path) = options.trust_anchor.as_ref().filter(|_| options.validate) {
-        let anchors = TrustAnchors::from_file(path)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        builder = builder.with_trust_anchor(Arc::new(anchors));
+        builder = builder.with_trust_anchor(Arc::new(trust_anchors(path)?));
     }
     let (soft, hard) = NSEC3_ITERATIONS;
     let builder = builder.nsec3_iteration_limits(Some(soft), Some(hard));
     builder.build().map_err(|error| error.to_string())
+}
+
+/// Reads a literal zone. The error names the file and, where it has one, the line.
+pub fn read_zone(path: &Path) -> Result<Zone, String> {
+    let text = files::read_text(path, ZONE_BYTES_MAX).map_err(|error| error.to_string())?;
+    Zone::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Reads a file of trust anchors: DNSKEY records in the form of a zone file, one at least. The
+/// error names the file and says what is wrong with it.
+pub fn trust_anchors(path: &Path) -> Result<TrustAnchors, String> {
+    let anchors =
+        TrustAnchors::from_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match anchors.is_empty() {
+        true => Err(format!("{}: has no DNSKEY record", path.display())),
+        false => Ok(anchors),
+    }
 }
 
 fn server(address: &SocketAddr) -> NameServerConfig {

@@ -13,13 +13,13 @@ use crate::base::entropy::Entropy;
 use crate::base::event::Log;
 use crate::config::{Config, convert};
 use crate::discovery::{FindKey, Finder, Verdict, World};
-use crate::dns::{Resolver, Zone};
+use crate::dns::Resolver;
 use crate::host::blocking::TokioBlocking;
 use crate::host::clock::TokioTimer;
 use crate::host::dns::{self, HostResolver};
 use crate::host::fetch::HttpsFetch;
+use crate::host::listen;
 use crate::host::mailauth::SenderCheck;
-use crate::host::{files, listen};
 use crate::ledger::{self, KeyBook, Report};
 use crate::mail::Address;
 use crate::mailauth::CheckSender;
@@ -29,8 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Octets of a literal zone: some ten thousand names.
-const ZONE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long one question to name servers may take: two tries, and one by TCP.
 const QUESTION_TIME: Duration = Duration::from_secs(6);
 /// How often what was learnt is written. First sights of keys do not wait for it.
@@ -145,18 +143,14 @@ async fn flush(keys: Arc<KeyBook>) {
 
 fn dns_options(config: &Config) -> Result<dns::Options, StartError> {
     let network = &config.network;
+    let zone = network.zone.as_ref().map(|path| dns::read_zone(&path.0));
     Ok(dns::Options {
         servers: network.resolvers.clone(),
         trust_anchor: network.trust_anchor.as_ref().map(|path| path.0.clone()),
         validate: network.dnssec,
-        zone: network.zone.as_ref().map(|path| read_zone(&path.0)).transpose()?,
+        zone: zone.transpose().map_err(StartError::Zone)?,
         time_max: QUESTION_TIME,
     })
-}
-
-fn read_zone(path: &Path) -> Result<Zone, StartError> {
-    let text = files::read_text(path, ZONE_BYTES_MAX).map_err(StartError::File)?;
-    Zone::parse(&text).map_err(|error| StartError::Zone(path.into(), error))
 }
 
 fn roots(config: &Config) -> Option<&Path> {

@@ -63,7 +63,7 @@ pub enum StartError {
     /// The aliases.
     Aliases(String),
     /// The literal zone.
-    Zone(std::path::PathBuf, crate::dns::ZoneError),
+    Zone(String),
     /// The ledger.
     Ledger(String),
     /// A key that mail is signed with.
@@ -96,7 +96,7 @@ impl std::fmt::Display for StartError {
                 write!(f, "server.control_socket: {}: {error}", path.display())
             }
             StartError::Aliases(error) => write!(f, "mail.aliases: {error}"),
-            StartError::Zone(path, error) => write!(f, "network.zone: {}: {error}", path.display()),
+            StartError::Zone(error) => write!(f, "network.zone: {error}"),
             StartError::Ledger(error) => write!(f, "ledger: {error}"),
             StartError::Dkim(error) => write!(f, "dkim: {error}"),
         }

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import mails
 from imapraw import fetches
 from report import at_end, check, equal, run
-from server import HOST, Server, is_free, without_trace
+from server import HOST, Server, is_free, with_option, without_trace
 
 server = Server()
 at_end(server.remove)
@@ -91,6 +91,30 @@ def _():
     line = text.splitlines().index(next(l for l in text.splitlines() if "hostname" in l)) + 1
     for word in ("wrong.toml", "hostnam", "hostname", str(line)):
         assert word in words, f"{word} is not in {words}"
+
+
+@check("cli: check reads the trust anchor, the zone and the authorities, and names what is wrong")
+def _():
+    empty, none = os.path.join(server.scratch, "empty"), os.path.join(server.scratch, "none")
+    with open(empty, "w", encoding="utf-8") as file:
+        file.write("; nothing but a remark\n")
+    wrong = os.path.join(server.scratch, "zone")
+    with open(wrong, "w", encoding="utf-8") as file:
+        file.write("there.example A 192.0.2.300\n")
+    with open(server.config_path(), encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    for key, value, word in (("trust_anchor", empty, "DNSKEY"), ("trust_anchor", none, none),
+                             ("zone", wrong, "line 1: "), ("tls_roots", empty, empty)):
+        path = os.path.join(server.directory, "network.toml")
+        changed = with_option(lines, "network", key, f'"{value}"')
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(with_option(changed, "network", "dnssec", "true")) + "\n")
+        done = subprocess.run([server.binary, "check", "--config", path], capture_output=True,
+                              text=True)
+        assert done.returncode != 0, f"{key} of {value} passes"
+        said = [l for l in done.stdout.splitlines() if f"error: network.{key}:" in l]
+        equal((done.stdout.count(": error: "), len(said), word in " ".join(said)), (1, 1, True),
+              done.stdout)
 
 
 @check("cli: SIGHUP reloads, sessions live on")
