@@ -10,15 +10,15 @@ be broken (EIO).
 import os
 import random
 import smtplib
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
 from load import Load, new_ack_path
-from report import Skip, check, need, need_root, run
+from report import Skip, check, run
 import mails
 from server import Server
+from tracing import Injected, is_alive, title
 
 SEED = int(os.environ.get("SEED", str(int(time.time()))))
 DICE = random.Random(SEED)
@@ -41,23 +41,9 @@ FAULTS = [
 ]
 
 
-def inject(server, call, how, first):
-    """Attaches strace to the running server; the `first`-th call of the kind fails once."""
-    log = os.path.join(server.scratch, "strace.log")
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-qq", "-o", log, "-p", str(server.pid()), "-e", f"trace={call}",
-         "-e", f"inject={call}:{how}:when={first}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.4)
-    return tracer, log
-
-
 def fault(number, call, how, restart):
-    @check(f"fault {number}: {call} {how}: no false promise, works again"
-           f"{' at the latest after a restart' if restart else ''}")
+    @check(f"fault {number}: {title(call, how, restart)}")
     def _():
-        need_root()
-        need("strace")
         server = Server()
         try:
             server.start()
@@ -66,28 +52,23 @@ def fault(number, call, how, restart):
             time.sleep(0.8)
             load.disk_gone = True
             first = DICE.randrange(1, 12)
-            tracer, log = inject(server, call, how, first)
+            injected = Injected(server, call, how, first)
             for _ in range(20):
                 time.sleep(0.1)
                 knock(server)
             load.stopping.set()
             load.stop()
-            tracer.terminate()
-            tracer.wait(10)
-            with open(log, encoding="utf-8", errors="replace") as file:
-                text = file.read()
-            struck = any(word in text for word in ("INJECTED", "DELAYED", "SIGKILL"))
-            said = " ".join(line for line in text.splitlines() if "INJECTED" in line)[:200]
-            alive = server.process.poll() is None
-            assert alive or "KILL" in how, f"the server ended: {server.log_tail()}"
+            injected.end()
+            alive = is_alive(server, how)
             if alive and not restart:
-                works_within(server, 10, f"; the call: {said}; {server.own_log_tail()}")
+                works_within(server, 10,
+                             f"; the call: {injected.said}; {server.own_log_tail()}")
             if restart or not alive:
                 server.kill()
                 server.start()
             load.verify(everything=True)
             works_within(server, 10)
-            if not struck:
+            if not injected.struck:
                 raise Skip(f"the call did not come {first} times, seed {SEED}")
             return f"call {first}, seed {SEED}, {len(load.acknowledged)} by 250"
         finally:
@@ -96,20 +77,13 @@ def fault(number, call, how, restart):
 
 @check("fault: the sync of the accounts' directory fails once: works again in 10 s")
 def _():
-    need_root()
-    need("strace")
     with Server() as server:
         user, password = server.user()
         directory = os.path.join(server.directory, "data", "accounts")
-        tracer = subprocess.Popen(
-            ["strace", "-f", "-qq", "-o", os.path.join(server.scratch, "strace.log"), "-p",
-             str(server.pid()), "-P", directory, "-e", "trace=fsync",
-             "-e", "inject=fsync:error=EIO:when=1"], stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
+        injected = Injected(server, "fsync", "error=EIO", 1, path=directory)
         server.cli("account", "app-password", user, "--password-stdin", stdin=password + "\n",
                    ok=False)
-        tracer.terminate()
-        tracer.wait(10)
+        injected.end()
         works_within(server, 10)
 
 

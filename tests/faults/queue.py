@@ -17,8 +17,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from disks import ShutdownDisk
 from load import new_ack_path
 from outload import OutLoad
-from report import Skip, check, need, need_root, run
+from report import Skip, check, need, run
 from server import Server
+from tracing import Injected, is_alive, title
 
 SEED = int(os.environ.get("SEED", str(int(time.time()))))
 DICE = random.Random(SEED)
@@ -72,37 +73,19 @@ class Site:
                 time.sleep(0.2)
 
 
-def inject(server, call, how, first):
-    log = os.path.join(server.scratch, "strace.log")
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-qq", "-o", log, "-p", str(server.pid()), "-e", f"trace={call}",
-         "-e", f"inject={call}:{how}:when={first}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.4)
-    return tracer, log
-
-
 def fault(number, call, how, restart):
-    @check(f"queue fault {number}: {call} {how}: no false promise, works again"
-           f"{' at the latest after a restart' if restart else ''}")
+    @check(f"queue fault {number}: {title(call, how, restart)}")
     def _():
-        need_root()
-        need("strace")
         with Site() as site:
             server, load = site.server, site.load
             load.start()
             load.wait_begun()
             first = DICE.randrange(1, 10)
-            tracer, log = inject(server, call, how, first)
+            injected = Injected(server, call, how, first)
             time.sleep(2)
             load.stop()
-            tracer.terminate()
-            tracer.wait(10)
-            with open(log, encoding="utf-8", errors="replace") as file:
-                text = file.read()
-            struck = any(word in text for word in ("INJECTED", "DELAYED", "SIGKILL"))
-            alive = server.process.poll() is None
-            assert alive or "KILL" in how, f"the server ended: {server.log_tail()}"
+            injected.end()
+            alive = is_alive(server, how)
             if alive and not restart:
                 site.works_within(RECOVERY_SECONDS, f"; {server.own_log_tail()}")
             if restart or not alive:
@@ -110,7 +93,7 @@ def fault(number, call, how, restart):
                 server.start()
             site.works_within(RECOVERY_SECONDS)
             note = load.verify(at_the_end=True)
-            if not struck:
+            if not injected.struck:
                 raise Skip(f"the call did not come {first} times, seed {SEED}")
             return f"call {first}, seed {SEED}, {note}"
 

@@ -6,27 +6,22 @@
 
 Acknowledgements are noted on another disk, and the mail hosts elsewhere live on. What is compared
 stands in tests/harness/outload.py: each message that was answered with 250 arrives, at least once.
-As in cuts.py, the server is frozen in the moment before the cut.
 """
 
-import argparse
 import os
 import random
-import signal
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
-from disks import CacheDisk, ShutdownDisk
+from disks import ShutdownDisk
 from load import new_ack_path
 from outload import ARRIVAL_SECONDS, OutLoad
+from powercut import arguments, campaigns, cut
 from report import check, need, run
 from server import Server
 
-arguments = argparse.ArgumentParser()
-arguments.add_argument("--cuts", type=int, default=0)
-arguments.add_argument("--seed", type=int, default=int(time.time()))
-ARGS = arguments.parse_args()
+ARGS = arguments()
 
 
 def campaign(name, make_disk, cuts, seed):
@@ -45,23 +40,17 @@ def cut_again_and_again(make_disk, cuts, seed, wrapper=(), seconds=ARRIVAL_SECON
         server.start()
         server.stop()
         load = OutLoad(server, new_ack_path(server.scratch), seed)
-        for cut in range(1, cuts + 1):
+        for number in range(1, cuts + 1):
             server.start()
             load.start()
             load.wait_begun()
             time.sleep(dice.uniform(0.1, 2.0))
-            server.signal(signal.SIGSTOP)
-            time.sleep(0.01)
-            disk.cut()
-            load.stopping.set()
-            server.kill()
-            load.stop()
-            disk.restore()
+            cut(server, disk, load)
             server.start()
             try:
-                note = load.verify(at_the_end=cut == cuts, seconds=seconds)
+                note = load.verify(at_the_end=number == cuts, seconds=seconds)
             except AssertionError as error:
-                raise AssertionError(f"seed {seed}, cut {cut}: {error}") from None
+                raise AssertionError(f"seed {seed}, cut {number}: {error}") from None
             server.kill() if dice.random() < 0.7 else server.stop()
         assert len(load.acknowledged) >= cuts, f"too little to show anything: {note}"
         return f"seed {seed}, {note}"
@@ -87,12 +76,5 @@ def _():
     raise AssertionError("nothing was lost")
 
 
-if ARGS.cuts:
-    campaign("ext4", lambda: ShutdownDisk("ext4", 8192), ARGS.cuts, ARGS.seed)
-    campaign("xfs", lambda: ShutdownDisk("xfs", 8192), ARGS.cuts, ARGS.seed + 1)
-    campaign("drive cache", lambda: CacheDisk("ext4", 8192), ARGS.cuts, ARGS.seed + 2)
-else:
-    campaign("ext4", lambda: ShutdownDisk("ext4", 1024), 5, ARGS.seed)
-    campaign("xfs", lambda: ShutdownDisk("xfs", 1024), 5, ARGS.seed + 1)
-    campaign("drive cache", lambda: CacheDisk("ext4", 1024), 5, ARGS.seed + 2)
+campaigns(campaign, ARGS, usual=(5, 5, 5), mebibytes=1024)
 run()
