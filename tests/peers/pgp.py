@@ -2,9 +2,10 @@
 """Other people's OpenPGP programs open what is sealed for them, and what they seal is recognised.
 
 Each program makes its own key, so that its certificates are judged too. Programs that are not
-installed are skipped.
+installed are skipped; libraries (OpenPGP.js, PGPy, pysequoia) are fetched, or skipped.
 """
 
+import base64
 import email
 import os
 import re
@@ -12,8 +13,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
+import libraries
 from report import Skip, at_end, check, equal, run
 from server import PEERS as BUILT, ROOT
 
@@ -60,31 +63,32 @@ def write(name, data):
 class Sop:
     """A program with the Stateless OpenPGP command line."""
 
-    def __init__(self, program, profile=None):
+    made = 0
+
+    def __init__(self, *program, profile=None):
         self.program = program
-        name = f"{os.path.basename(program)}-{profile}"
+        Sop.made += 1
         profiled = ["--profile", profile] if profile else []
-        self.key = write(f"{name}.key", call([program, "generate-key", *profiled, USER_ID]))
-        with open(self.key, "rb") as file:
-            self.cert = write(f"{name}.cert", call([program, "extract-cert"], file.read()))
+        secret = call([*program, "generate-key", *profiled, USER_ID])
+        self.key = write(f"sop-{Sop.made}.key", secret)
+        self.cert = write(f"sop-{Sop.made}.cert", call([*program, "extract-cert"], secret))
 
     def decrypt(self, armored):
-        return call([self.program, "decrypt", self.key], armored)
+        return call([*self.program, "decrypt", self.key], armored)
 
     def encrypt(self, data):
-        return call([self.program, "encrypt", self.cert], data)
+        return call([*self.program, "encrypt", self.cert], data)
 
 
 class Gnupg:
     """GnuPG, with a home of its own."""
 
     def __init__(self):
-        self.home = os.path.join(scratch, "gnupg")
-        os.mkdir(self.home, 0o700)
+        self.home = tempfile.mkdtemp(prefix="gnupg-", dir=scratch)
         at_end(lambda: subprocess.run(["gpgconf", "--homedir", self.home, "--kill", "all"],
                                       capture_output=True, timeout=60))
         self.run("--passphrase", "", "--quick-generate-key", USER_ID, "default", "default", "1y")
-        self.cert = write("gnupg.cert", self.run("--export", ADDRESS))
+        self.cert = write(f"{self.home}.cert", self.run("--export", ADDRESS))
 
     def run(self, *arguments, stdin=b""):
         return call(["gpg", "--batch", "--quiet", "--homedir", self.home, "--trust-model", "always",
@@ -101,10 +105,10 @@ class Sequoia:
     """The command line of an older Sequoia."""
 
     def __init__(self):
-        self.key = os.path.join(scratch, "sq.key")
+        self.key = os.path.join(tempfile.mkdtemp(dir=scratch), "sq.key")
         call(["sq", "key", "generate", "--userid", USER_ID, "--export", self.key])
         with open(self.key, "rb") as file:
-            self.cert = write("sq.cert", call(["sq", "key", "extract-cert"], file.read()))
+            self.cert = write(f"{self.key}.cert", call(["sq", "key", "extract-cert"], file.read()))
 
     def decrypt(self, armored):
         return call(["sq", "decrypt", "--recipient-key", self.key], armored)
@@ -117,12 +121,11 @@ class Rnp:
     """What Thunderbird has inside."""
 
     def __init__(self):
-        self.home = os.path.join(scratch, "rnp")
-        os.mkdir(self.home, 0o700)
+        self.home = tempfile.mkdtemp(prefix="rnp-", dir=scratch)
         call(["rnpkeys", "--homedir", self.home, "--generate-key", "--userid", USER_ID,
               "--password", ""])
-        self.cert = write("rnp.cert", call(["rnpkeys", "--homedir", self.home, "--export-key",
-                                            ADDRESS]))
+        self.cert = write(f"{self.home}.cert", call(["rnpkeys", "--homedir", self.home,
+                                                     "--export-key", ADDRESS]))
 
     def decrypt(self, armored):
         path, out = write("rnp.asc", armored), os.path.join(scratch, "rnp.out")
@@ -139,6 +142,53 @@ class Rnp:
             return file.read()
 
 
+class Pgpy:
+    """A library for Python, of RFC 4880."""
+
+    def __init__(self, kind):
+        self.pgpy = libraries.module("pgpy")
+        from pgpy import constants as c
+        algorithms = {"rsa": [(c.PubKeyAlgorithm.RSAEncryptOrSign, 3072)] * 2,
+                      "curve25519": [(c.PubKeyAlgorithm.EdDSA, c.EllipticCurveOID.Ed25519),
+                                     (c.PubKeyAlgorithm.ECDH, c.EllipticCurveOID.Curve25519)]}
+        self.key, part = (self.pgpy.PGPKey.new(*algorithm) for algorithm in algorithms[kind])
+        self.key.add_uid(self.pgpy.PGPUID.new("Peer", email=ADDRESS), usage={c.KeyFlags.Sign},
+                         hashes=[c.HashAlgorithm.SHA256], ciphers=[c.SymmetricKeyAlgorithm.AES256])
+        self.key.add_subkey(part, usage={c.KeyFlags.EncryptCommunications})
+        self.cert = write(f"pgpy-{self.key.fingerprint}.cert", bytes(self.key.pubkey))
+
+    def decrypt(self, armored):
+        with warnings.catch_warnings(action="ignore"):
+            return bytes(self.key.decrypt(self.pgpy.PGPMessage.from_blob(armored)).message)
+
+    def encrypt(self, data):
+        with warnings.catch_warnings(action="ignore"):
+            message = self.pgpy.PGPMessage.new(data)
+            return str(self.key.pubkey.encrypt(message)).encode()
+
+
+class PySequoia:
+    """A newer Sequoia, from Python."""
+
+    def __init__(self, profile, suite):
+        self.sequoia = libraries.module("pysequoia")
+        self.key = self.sequoia.Tsk.generate(
+            USER_ID, profile=getattr(self.sequoia.Profile, profile),
+            cipher_suite=getattr(self.sequoia.CipherSuite, suite))
+        self.public = self.key.extract_certificate()
+        self.cert = write(f"pysequoia-{self.public.fingerprint}.cert", bytes(self.public))
+
+    def decrypt(self, armored):
+        return self.sequoia.decrypt(armored, self.key.decryptor()).bytes
+
+    def encrypt(self, data):
+        return self.sequoia.encrypt(data, [self.public])
+
+
+def openpgp_js(profile):
+    return Sop(*libraries.script("sop.js"), profile=profile)
+
+
 # Built by rsop.py; the one that knows version 2 of encrypted data and post-quantum keys.
 RSOP = os.path.join(BUILT, "rsop", "bin", "rsop")
 
@@ -149,15 +199,31 @@ PEERS = {
     "sqop": lambda: Sop("sqop"),
     "gosop": lambda: Sop("gosop"),
     "pgpainless-cli": lambda: Sop("pgpainless-cli"),
-    "rsop performance": lambda: Sop(RSOP, "performance"),
-    "rsop security": lambda: Sop(RSOP, "security"),
-    "rsop rfc9980-v4": lambda: Sop(RSOP, "rfc9980-v4"),
+    "rsop performance": lambda: Sop(RSOP, profile="performance"),
+    "rsop security": lambda: Sop(RSOP, profile="security"),
+    "rsop rfc9980-v4": lambda: Sop(RSOP, profile="rfc9980-v4"),
+    "OpenPGP.js v4": lambda: openpgp_js("v4"),
+    "OpenPGP.js v4 with AEAD": lambda: openpgp_js("v4-aead"),
+    "OpenPGP.js v6": lambda: openpgp_js("v6"),
+    "PGPy curve25519": lambda: Pgpy("curve25519"),
+    "PGPy rsa": lambda: Pgpy("rsa"),
+    "pysequoia v4": lambda: PySequoia("RFC4880", "Cv25519"),
+    "pysequoia v6": lambda: PySequoia("RFC9580", "Cv25519"),
+    "pysequoia post-quantum": lambda: PySequoia("RFC9580", "MLDSA65_Ed25519"),
 }
+LIBRARIES = ("OpenPGP.js ", "PGPy ", "pysequoia ")
+# These announce version 2 of encrypted data (RFC 9580, section 5.13.2), and are given it.
+NEWER = {"rsop performance", "rsop security", "OpenPGP.js v4 with AEAD", "OpenPGP.js v6",
+         "pysequoia v4", "pysequoia v6", "pysequoia post-quantum"}
+# A second key of these takes its time.
+SLOW = {"gpg", "pgpainless-cli", "PGPy rsa"}
 made = {}
 
 
 def is_there(name):
-    return os.path.exists(RSOP) if name.startswith("rsop ") else bool(shutil.which(name))
+    if name.startswith("rsop "):
+        return os.path.exists(RSOP)
+    return name.startswith(LIBRARIES) or bool(shutil.which(name))
 
 
 def peer(name):
@@ -178,9 +244,39 @@ def armor_of(message):
     return data.get_payload().encode("ascii")
 
 
+def octets_of(armored):
+    text = armored.decode("ascii").replace("\r", "").split("\n\n", 1)[1]
+    return base64.b64decode(re.split(r"\n[=-]", text, maxsplit=1)[0])
+
+
+def armor(octets):
+    """With the checksum that PGPy asks for (RFC 9580, section 6.1.1)."""
+    crc = 0xB704CE
+    for octet in octets:
+        crc ^= octet << 16
+        for _ in range(8):
+            crc = crc << 1 ^ (0x1864CFB if crc & 0x800000 else 0)
+    check_sum = base64.b64encode(crc.to_bytes(3, "big")).decode("ascii")
+    text = base64.encodebytes(octets).decode("ascii") + f"={check_sum}\n"
+    return f"-----BEGIN PGP MESSAGE-----\n\n{text}-----END PGP MESSAGE-----\n".encode("ascii")
+
+
+def version_of(octets):
+    """The version of the encrypted data, which follow the session keys (RFC 9580, section 4.2)."""
+    at = 0
+    while octets[at] == 0xC1:
+        first = octets[at + 1]
+        assert first < 224, "a session key of a length that nobody needs"
+        at += 2 + first if first < 192 else 3 + (first - 192 << 8) + octets[at + 2] + 192
+    equal(octets[at], 0xD2, "the packet that follows the session keys")
+    first = octets[at + 1]
+    return octets[at + (3 if 192 <= first < 224 else 6 if first == 255 else 2)]
+
+
 def opens(name):
     program = peer(name)
     sealed = sealer("seal", write("mail.eml", MAIL), program.cert, ADDRESS)
+    equal(version_of(octets_of(armor_of(sealed))), 2 if name in NEWER else 1, "the version")
     assert b"secret" not in sealed and max(map(len, sealed.split(b"\r\n"))) <= 998
     opened = program.decrypt(armor_of(sealed))
     # gosop gives every line end as LF.
@@ -204,15 +300,40 @@ def is_recognised(name):
     equal(sealer("detect", write("inline.eml", inline)).strip(), b"Inline", "the armor alone")
 
 
+def refuses(name):
+    """What was sealed for one key is opened with no other, nor when it was changed."""
+    program = peer(name)
+    armored = armor_of(sealer("seal", write("mail.eml", MAIL), program.cert, ADDRESS))
+    octets = bytearray(octets_of(armored))
+    assert b"trailing blank" in program.decrypt(armor(octets))
+    octets[-300] ^= 1
+    changed = armor(octets)
+    for other, data, what in ((program, changed, "a changed message"),
+                              (PEERS[name](), armored, "a message for somebody else")):
+        try:
+            opened = other.decrypt(data)
+        except Exception:  # each has an error of its own
+            continue
+        raise AssertionError(f"{what} was opened: {opened[:200]}")
+
+
 for each in PEERS:
     check(f"{each} opens what is sealed for it")(lambda each=each: opens(each))
     check(f"what {each} seals is recognised")(lambda each=each: is_recognised(each))
+    if each not in SLOW:
+        check(f"{each} refuses what is sealed for another, and what was changed")(
+            lambda each=each: refuses(each))
 
 
 def shared(names):
     """One message to several programs. Old and new ones do not share one: PGPainless 1.3 gives up
     at the first session key in an algorithm that it does not know."""
-    programs = [peer(name) for name in names if is_there(name)]
+    programs = []
+    for name in names:
+        try:
+            programs.append(peer(name))
+        except Skip:
+            pass
     if len(programs) < 2:
         raise Skip("fewer than two programs are installed")
     recipients = [word for program in programs for word in (program.cert, ADDRESS)]
@@ -224,12 +345,14 @@ def shared(names):
 
 @check("one message is opened by every old program that it was sealed for")
 def _():
-    return shared([name for name in PEERS if not name.startswith("rsop ")])
+    new = NEWER | {"rsop rfc9980-v4"}
+    return shared([name for name in PEERS if name not in new])
 
 
 @check("one message is opened with every new key that it was sealed for")
 def _():
-    return shared([name for name in PEERS if name.startswith("rsop ")])
+    new = NEWER | {"rsop rfc9980-v4"}
+    return shared([name for name in PEERS if name in new])
 
 
 @check("a certificate with 100,000 signatures of strangers is refused at once")
