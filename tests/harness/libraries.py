@@ -36,8 +36,9 @@ def module(name):
 
 def script(name, *arguments):
     node, npm = node_and_npm()
-    fetch = [*npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1",
-             "--fetch-timeout=30000", *NPM, "--prefix"]
+    fetch = [*npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline",
+             "--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000",
+             *NPM, "--prefix"]
     where = fetched("openpgpjs", "OpenPGP.js", fetch)
     return ["env", f"NODE_PATH={where}/node_modules", node, os.path.join(HERE, name), *arguments]
 
