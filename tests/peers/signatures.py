@@ -1,24 +1,33 @@
 #!/usr/bin/env python3
-"""An independent DKIM (dkimpy) verifies what we sign, and we verify what it signs and seals.
+"""Two independent programs (dkimpy, OpenDKIM) verify what we sign, and we what they sign.
 
 dkimpy is Debian's python3-dkim with python3-nacl, installed or unpacked below target/peers.
+OpenDKIM is a mail filter, so it is never installed: it is unpacked there, and only its test mode
+runs, which reads one message and the public keys from files.
 """
 
 import base64
 import glob
 import os
+import re
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
-from report import Skip, at_end, check, equal, run
+from report import Skip, at_end, check, equal, need, run
 from server import PEERS, ROOT
 
 PACKAGES = ["python3-dkim", "python3-nacl", "python3-cffi-backend", "python3-authres",
             "python3-dnspython", "libsodium23"]
 WHERE = os.path.join(PEERS, "python3-dkim")
 LIBRARY = os.path.join(WHERE, "usr/lib/python3/dist-packages")
+# With what a bare Debian lacks of what it is linked with.
+OPENDKIM_PACKAGES = ["opendkim", "libopendkim11", "libmilter1.0.1", "libmemcached11", "libhashkit2",
+                     "libopendbx1", "librbl1", "libvbr2", "libunbound8", "libevent-2.1-7",
+                     "libnghttp2-14", "libprotobuf-c1", "libldap-2.5-0", "libsasl2-2",
+                     "liblua5.3-0", "libdb5.3", "libbsd0", "libmd0"]
+OPENDKIM = os.path.join(PEERS, "opendkim")
 
 built = []
 scratch = tempfile.TemporaryDirectory(prefix="postseal-dkim-")
@@ -34,13 +43,7 @@ def dkimpy():
             return dkim
         except ImportError:
             pass
-        os.makedirs(WHERE, exist_ok=True)
-        got = subprocess.run(["apt-get", "download", *PACKAGES], cwd=WHERE, capture_output=True,
-                             timeout=300)
-        if got.returncode != 0:
-            raise Skip("python3-dkim is neither installed nor to be had")
-        for package in glob.glob(os.path.join(WHERE, "*.deb")):
-            subprocess.run(["dpkg", "-x", package, WHERE], check=True)
+        unpack(PACKAGES, WHERE)
     if LIBRARY not in sys.path:
         sys.path.insert(0, LIBRARY)
         import ctypes
@@ -48,6 +51,44 @@ def dkimpy():
             ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
     import dkim
     return dkim
+
+
+def unpack(packages, where):
+    """Fetches Debian packages and unpacks them, without installing any."""
+    if os.path.exists(os.path.join(where, "done")):
+        return
+    need("apt-get", "dpkg")
+    os.makedirs(where, exist_ok=True)
+    got = subprocess.run(["apt-get", "download", *packages], cwd=where, capture_output=True,
+                         timeout=300)
+    if got.returncode != 0:
+        raise Skip(f"{packages[0]} is neither installed nor to be had")
+    for package in glob.glob(os.path.join(where, "*.deb")):
+        subprocess.run(["dpkg", "-x", package, where], check=True)
+    with open(os.path.join(where, "done"), "w", encoding="ascii"):
+        pass
+
+
+def opendkim(message, **options):
+    """What the filter would write in front of a message, one (name, value) a field."""
+    unpack(OPENDKIM_PACKAGES, OPENDKIM)
+    config, file = (os.path.join(scratch.name, name) for name in ("opendkim.conf", "message"))
+    with open(config, "w", encoding="ascii") as out:
+        out.writelines(f"{name} {value}\n" for name, value in options.items())
+        # The directory for scratch files may be written by others.
+        out.write("RequireSafeKeys no\nInternalHosts 127.0.0.1\nAuthservID opendkim.example\n")
+    with open(file, "wb") as out:
+        out.write(message)
+    places = glob.glob(os.path.join(OPENDKIM, "usr/lib/*-linux-gnu")) + [f"{OPENDKIM}/usr/lib"]
+    done = subprocess.run([os.path.join(OPENDKIM, "usr/sbin/opendkim"), "-x", config, "-t", file,
+                           "-vvv"], capture_output=True, timeout=60, text=True, errors="replace",
+                          env={**os.environ, "LD_LIBRARY_PATH": ":".join(places)})
+    said = f"{done.stdout}{done.stderr}"
+    if "error while loading shared libraries" in said:
+        raise Skip(f"opendkim does not run here: {said}")
+    equal(done.returncode, 0, f"opendkim's end: {said}")
+    return re.findall(r"^### INSHEADER: idx=\d+ hname='([^']+)' hvalue='([^']*)'", done.stdout,
+                      re.MULTILINE)
 
 
 def ours(*arguments, octets):
@@ -130,6 +171,72 @@ def _():
                 assert b"dkim=pass header.d=b.example" in said, (forms, message[:200], said)
                 said = ours("check", zone, "127.0.0.1", octets=field + message + b"added\r\n")
                 assert b"dkim=fail" in said, said
+
+
+def verdicts(message, keys):
+    """What OpenDKIM says of each signature in a message, (algorithm, verdict) in their order."""
+    fields = dict(opendkim(message, Mode="v", TestPublicKeys=keys, AlwaysAddARHeader="yes"))
+    results = fields["Authentication-Results"]
+    return re.findall(r"dkim=(\w+)[^;]* header\.a=([a-z0-9-]+)", results) or results
+
+
+def one_blank(message):
+    """A message with one blank behind the name of each field: as a mail filter OpenDKIM is not told
+    how many there were, and takes it for one, which matters in the simple form alone."""
+    head, end, body = message.partition(b"\r\n\r\n")
+    return re.sub(rb"(?m)^([!-9;-~]+): *", rb"\1: ", head) + end + body
+
+
+def written(kind, middle=" "):
+    """A file with the public keys of the domain, for one of the two programs."""
+    path = os.path.join(scratch.name, f"{kind}-keys")
+    with open(path, "w", encoding="ascii") as out:
+        for name in ("ed25519", "rsa"):
+            for selector in (f"s1-{name}", name):
+                out.write(f"{selector}._domainkey.b.example{middle}{key(name)[1]}\n")
+    return path
+
+
+@check("opendkim verifies what is signed with both kinds of key, alone and together")
+def _():
+    keys, count = written("opendkim"), 0
+    for message in MESSAGES:
+        by_rsa, by_ed25519 = (ours("sign", kind, key(kind)[0], "b.example", "s1", octets=message)
+                              for kind in ("rsa", "ed25519"))
+        both = by_ed25519[:-len(message)] + by_rsa
+        rsa, ed25519 = ("pass", "rsa-sha256"), ("pass", "ed25519-sha256")
+        for signed, wanted in ((by_rsa, [rsa]), (by_ed25519, [ed25519]), (both, [ed25519, rsa])):
+            equal(verdicts(signed, keys), wanted, f"verdicts on {signed[:800]}")
+            count += len(wanted)
+            for changed in (signed + b"added\r\n", b"Subject: added\r\n" + signed):
+                equal(verdicts(changed, keys), [("fail", kind) for _, kind in wanted],
+                      f"verdicts on {changed[:800]}")
+    return f"{count} signatures"
+
+
+@check("what opendkim signs passes here in all four canonical forms, and no changed message")
+def _():
+    keys, zone, passed = written("opendkim"), written("zone", " TXT "), 0
+    for kind in ("ed25519", "rsa"):
+        for forms in ("relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"):
+            for message in MESSAGES:
+                if forms.startswith("simple"):
+                    message = one_blank(message)
+                fields = opendkim(message, Mode="s", Domain="b.example", Selector=kind,
+                                  KeyFile=key(kind)[0], SignatureAlgorithm=f"{kind}-sha256",
+                                  Canonicalization=forms)
+                equal([name for name, _ in fields], ["DKIM-Signature"], "what is written")
+                field = f"DKIM-Signature: {fields[0][1]}\n".replace("\n", "\r\n").encode()
+                signed = field + message
+                # It breaks some of its own: Ed25519 with the header in the simple form.
+                own = verdicts(signed, keys)[0][0]
+                assert own == "pass" or (kind, forms[:6]) == ("ed25519", "simple"), (kind, forms)
+                said = ours("check", zone, "127.0.0.1", octets=signed)
+                assert f"dkim={own} header.d=b.example".encode() in said, (forms, signed, said)
+                passed += own == "pass"
+                said = ours("check", zone, "127.0.0.1", octets=signed + b"added\r\n")
+                assert b"dkim=fail" in said, said
+    return f"{passed} messages"
 
 
 run()

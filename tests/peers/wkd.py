@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
-"""Other people's programs find our users' keys: gpg, sq and gpg-wks-client, over HTTPS on port 443.
+"""Other people's programs find our users' keys, over HTTPS on port 443: gpg, sq, gpg-wks-client and
+OpenPGP.js.
 
 They resolve names and trust authorities by the system's files, so everything runs in a network and
-a mount namespace of its own: the server on 127.0.0.1:443, /etc/hosts and the authorities' file are
-ours there and nowhere else.
+a mount namespace of its own: the server on 127.0.0.1:443, /etc/hosts, the name server and the
+authorities' file are ours there and nowhere else.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
+import libraries
 from report import Skip, at_end, check, equal, need, need_root, run
 from server import Server
 from world import wkd_hash
@@ -36,6 +41,10 @@ def enter():
         os.execvp("unshare", inside)
 
 
+try:
+    OPENPGP_JS = libraries.script("sop.js", "wkd")      # out there is a network to fetch it by
+except Skip as why_not:
+    OPENPGP_JS = str(why_not)
 enter()
 server = Server()
 at_end(server.remove)
@@ -55,6 +64,21 @@ class direct_only:
     def write(self, text):
         with open("/etc/hosts", "w", encoding="ascii") as file:
             file.write(text)
+
+
+class NoNames(socketserver.BaseRequestHandler):
+    """A name server that knows no name. Without one dirmngr gives up the direct method: it asks
+    whether there is an SRV record for the domain, and files have no answer to that."""
+
+    def handle(self):
+        question, socket = self.request
+        asked.append(question[12:])
+        no_such_name = b"\x81\x83"
+        socket.sendto(question[:2] + no_such_name + question[4:6] + bytes(6) + question[12:],
+                      self.client_address)
+
+
+asked = []
 
 
 def bind(path, text):
@@ -81,6 +105,9 @@ def set_up():
         file.write(re.sub(r"https = .*", 'https = ["127.0.0.1:443"]', text))
     server.plain_serve = True
     server.start()
+    names = socketserver.ThreadingUDPServer(("127.0.0.1", 53), NoNames)
+    threading.Thread(target=names.serve_forever, daemon=True).start()
+    bind("/etc/resolv.conf", "nameserver 127.0.0.1\n")
     bind("/etc/hosts", ADVANCED)
     # Without a resolver a name that is not there is an error, and no answer.
     bind("/etc/nsswitch.conf", "hosts: files\n")
@@ -173,6 +200,38 @@ def _():
     need("sq")
     with direct_only():
         assert "BEGIN PGP PUBLIC KEY BLOCK" in sq_finds(server.user()[0])
+
+
+@check("wkd: where openpgpkey.DOMAIN has no address, gpg finds the key at the domain itself")
+def _():
+    set_up()
+    need("gpg", "dirmngr")
+    address = server.user()[0]
+    with direct_only():
+        before = len(asked)
+        assert fingerprint(address) in locate(gpg_home("direct"), address).stdout
+        assert any(b"\x0b_openpgpkey\x04_tcp" in question for question in asked[before:]), asked
+        none = locate(gpg_home("direct-none"), f"nobody@{DOMAIN}", ok=False)
+        assert "pub:" not in none.stdout, none.stdout
+
+
+@check("wkd: OpenPGP.js finds the key by both methods, and nothing for nobody")
+def _():
+    set_up()
+    if isinstance(OPENPGP_JS, str):
+        raise Skip(OPENPGP_JS)
+    address = server.user()[0]
+    trusting = dict(os.environ, NODE_EXTRA_CA_CERTS=server.ca())
+    for advanced in (True, False):
+        with contextlib.nullcontext() if advanced else direct_only():
+            found = call(*OPENPGP_JS, address, env=trusting).stdout
+            assert fingerprint(address) in call("gpg", "--homedir", gpg_home(f"js-{advanced}"),
+                                                "--show-keys", input=found).stdout, found
+            none = call(*OPENPGP_JS, f"nobody@{DOMAIN}", ok=False, env=trusting)
+            assert none.returncode != 0 and "WKD lookup failed" in none.stderr, none
+    nothing_more = dict(os.environ, NODE_EXTRA_CA_CERTS="", NODE_OPTIONS="--use-bundled-ca")
+    strange = call(*OPENPGP_JS, address, ok=False, env=nothing_more)
+    assert "fetch failed" in strange.stderr, f"an unknown authority was trusted: {strange}"
 
 
 @check("wkd: a key that gpg made is imported, found by gpg, and its secret comes back")
