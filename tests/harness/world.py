@@ -171,6 +171,8 @@ class WebSite(Threaded):
 
 class WebHandler(socketserver.StreamRequestHandler):
     timeout = 30
+    # The answer would wait for the client to acknowledge the session tickets else.
+    disable_nagle_algorithm = True
 
     def handle(self):
         domain = self.server.domain
