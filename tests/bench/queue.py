@@ -65,10 +65,12 @@ def submit(server):
 
 
 def restart(server, end):
+    begin = time.monotonic()
     end()
+    name = f"{MESSAGES:,} queued, {end.__name__} and start"
+    row(f"ended, {name}", "s", time.monotonic() - begin)
     begin = time.monotonic()
     server.start(seconds=600)
-    name = f"{MESSAGES:,} queued, {end.__name__} and start"
     row(f"ready, {name}", "s", time.monotonic() - begin, wanted="<= 5 s")
     row(f"server CPU until then, {name}", "s", cpu_seconds(server.pid()))
     queued = len(json.loads(server.cli("queue", "list", "--json", seconds=300).stdout))
