@@ -1,13 +1,13 @@
 //! Load for the relay benchmark: users who submit, and the server that their mail goes to.
 //!
 //! `load TARGET SINK SESSIONS MESSAGES OCTETS FROM TO [USER PASSWORD CA]` listens on SINK (an
-//! address and port), submits MESSAGES of OCTETS over SESSIONS connections to TARGET, and ends when
-//! the sink has taken them all; with `-` for SINK nobody takes anything, and it ends with the last
-//! 250. In TO, `{}` stands for a number that counts the messages. With a user it speaks TLS from the first octet and logs in;
-//! without, plain SMTP. Once all are connected and logged in (a login costs a tenth of a second by
-//! design) it prints `ready` and waits for a line; then the clock starts. Prints one JSON line:
-//! seconds until the last 250, until the last message arrived at the sink, and how many octets
-//! arrived.
+//! address and port), submits MESSAGES of OCTETS over SESSIONS connections to TARGET, and ends
+//! when the sink has taken them all; with `-` for SINK nobody takes anything, and it ends with
+//! the last 250. In TO, `{}` stands for a number that counts the messages. With a user it
+//! speaks TLS from the first octet and logs in; without, plain SMTP. Once all are connected and
+//! logged in (a login costs a tenth of a second by design) it prints `ready` and waits for a
+//! line; then the clock starts. Prints one JSON line: seconds until the last 250, until the
+//! last message arrived at the sink, and how many octets arrived.
 //!
 //! The same program drives both sides of a comparison, so that what it costs weighs on both.
 #![allow(

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What a long queue costs: how fast a server with much undelivered mail starts, and its memory.
 
-A user submits the mail, each for a domain of its own, while the next hop refuses connections. Time is
-taken from the start of the process until it says that it is ready, after a clean stop and after a
-kill. Memory is read at once, and again when the attempts that the start makes due are over.
+A user submits the mail, each for a domain of its own, while the next hop refuses connections. Time
+is taken from the start of the process until it says that it is ready, after a clean stop and after
+a kill. Memory is read when the attempts that the start makes due are over.
 
     MESSAGES=100000 (some 1.2 GB of disk)  OCTETS=10240  SESSIONS=10
 """

@@ -15,7 +15,7 @@ from report import need, need_root
 
 class Injected:
     def __init__(self, server, call, how, first, path=None):
-        """The `first`-th `call` fails as `how` says (strace(1), inject); only on `path` if given."""
+        """The `first`-th `call` fails as `how` says (strace(1), inject); only on `path`, if any."""
         need_root()
         need("strace")
         self.log = os.path.join(server.scratch, "strace.log")

@@ -5,8 +5,8 @@
     tests/power/cuts.py --cuts 1000 --seed 7   the campaign: that many on each kind of disk
 
 Acknowledgements are noted on another disk. What is compared stands in tests/harness/load.py, and
-what a cut is in tests/harness/powercut.py. What the server does when its disk fails under it is shown by
-tests/faults.
+what a cut is in tests/harness/powercut.py. What the server does when its disk fails under it is
+shown by tests/faults.
 """
 
 import os
