@@ -104,6 +104,7 @@ pub fn seal(config: &Config) -> relay::prepare::PrepareOptions {
         rules: plan::Rules {
             default: seal.policy,
             list: seal.rules.clone(),
+            delimiter: config.mail.recipient_delimiter.0.map(char::from),
             all_or_nothing: seal.all_or_nothing,
         },
         autocrypt: seal.autocrypt,

@@ -362,7 +362,9 @@ options! {
         rules: Vec<Rule> = Default("[]"), Reload,
             "Exceptions, such as `example.org require`, `bob@example.net plain`, `from \
              alice@example.com hold`. A recipient's address goes before its domain, and both go \
-             before the sender's address and domain.";
+             before the sender's address and domain. The sender is whoever the account, the \
+             envelope and From name; the strictest rule for one of them holds. What protects an \
+             address protects its details (`bob+lists@`).";
         all_or_nothing: bool = Default("false"), Reload,
             "Whether a message that is sealed to one recipient must be sealed to all. Otherwise \
              somebody without a key gets in plain what others get sealed.";

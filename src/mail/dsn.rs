@@ -163,7 +163,8 @@ fn words(report: &Report<'_>) -> String {
         }
         Kind::Hold => format!(
             "Your message is held, and was not sent to the recipients below. Who administers the \
-             server can\r\nhave it tried again or take it away:\r\n\r\n    \
+             server can\r\nlet it go to them, unencrypted where that cannot be mended, or take it \
+             away:\r\n\r\n    \
              postseal queue release {id}\r\n    postseal queue delete {id}\r\n"
         ),
         Kind::Delivered => {

@@ -42,6 +42,20 @@ impl Policy {
         Policy::ALL.into_iter().find(|policy| policy.as_str() == word)
     }
 
+    /// Whether nothing goes out plain under it.
+    fn is_strict(self) -> bool {
+        matches!(self, Policy::Require | Policy::Hold)
+    }
+
+    fn strictness(self) -> u8 {
+        match self {
+            Policy::Plain => 0,
+            Policy::Prefer => 1,
+            Policy::Hold => 2,
+            Policy::Require => 3,
+        }
+    }
+
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,6 +66,9 @@ impl Policy {
         }
     }
 }
+
+/// What separates a local part from its detail on most other servers (RFC 5233 names no sign).
+const DETAIL: char = '+';
 
 /// Whose mail a rule is for. What stands first here is stronger.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,12 +117,28 @@ impl Rule {
         Ok(Rule { whose, policy })
     }
 
-    fn is_for(&self, from: Option<&Address>, to: &Address) -> bool {
+    /// How near a rule about recipients is to this one, the nearest first. A rule that protects
+    /// `bob@` protects `bob+lists@`, which as a rule is the same person; one that does not stays
+    /// where it was put.
+    fn nearness_to(&self, to: &Address) -> Option<u8> {
         match &self.whose {
-            Whose::To(address) => same(address, to),
-            Whose::ToDomain(domain) => domain == to.domain(),
-            Whose::From(address) => from.is_some_and(|from| same(address, from)),
-            Whose::FromDomain(domain) => from.is_some_and(|from| domain == from.domain()),
+            Whose::To(address) if same(address, to) => Some(0),
+            Whose::To(address) if self.policy.is_strict() => {
+                same(address, &to.split_detail(DETAIL).0).then_some(1)
+            }
+            Whose::ToDomain(domain) => (domain == to.domain()).then_some(2),
+            Whose::To(_) | Whose::From(_) | Whose::FromDomain(_) => None,
+        }
+    }
+
+    /// The same for rules about senders, who write under `alice+lists@` as themselves.
+    fn nearness_from(&self, from: &Address, delimiter: Option<char>) -> Option<u8> {
+        let base = || delimiter.map_or_else(|| from.clone(), |c| from.split_detail(c).0);
+        match &self.whose {
+            Whose::From(address) if same(address, from) => Some(0),
+            Whose::From(address) => same(address, &base()).then_some(1),
+            Whose::FromDomain(domain) => (domain == from.domain()).then_some(2),
+            Whose::To(_) | Whose::ToDomain(_) => None,
         }
     }
 }
@@ -121,24 +154,32 @@ pub struct Rules {
     pub default: Policy,
     /// In any order.
     pub list: Vec<Rule>,
+    /// What separates a local part of ours from its detail.
+    pub delimiter: Option<char>,
     /// Whether a message is sent to nobody before it can be sealed to all whom it is for.
     pub all_or_nothing: bool,
 }
 
 impl Rules {
-    /// The policy for mail between two addresses, and the rule that says so: recipient before
-    /// domain before sender before sender's domain before the default.
-    pub fn find(&self, from: Option<&Address>, to: &Address) -> (Policy, Option<&Rule>) {
-        let rules = self.list.iter().filter(|rule| rule.is_for(from, to));
-        let rank = |rule: &&Rule| match rule.whose {
-            Whose::To(_) => 0,
-            Whose::ToDomain(_) => 1,
-            Whose::From(_) => 2,
-            Whose::FromDomain(_) => 3,
+    /// The policy for mail to an address, and the rule that says so: recipient before domain before
+    /// sender before sender's domain before the default. Of several names of the sender (account,
+    /// path, author) the one counts for which the strictest holds.
+    pub fn find(&self, from: &[Address], to: &Address) -> (Policy, Option<&Rule>) {
+        if let Some(rule) = nearest(&self.list, |rule| rule.nearness_to(to)) {
+            return (rule.policy, Some(rule));
+        }
+        let of = |from: &Address| {
+            let rule = nearest(&self.list, |rule| rule.nearness_from(from, self.delimiter));
+            (rule.map_or(self.default, |rule| rule.policy), rule)
         };
-        let rule = rules.min_by_key(rank);
-        (rule.map_or(self.default, |rule| rule.policy), rule)
+        let strictest = from.iter().map(of).max_by_key(|(policy, _)| policy.strictness());
+        strictest.unwrap_or((self.default, None))
     }
+}
+
+fn nearest(rules: &[Rule], nearness: impl Fn(&Rule) -> Option<u8>) -> Option<&Rule> {
+    let near = rules.iter().filter_map(|rule| Some((nearness(rule)?, rule)));
+    near.min_by_key(|(nearness, _)| *nearness).map(|(_, rule)| rule)
 }
 
 /// All that is known about one recipient of one message.
@@ -252,15 +293,17 @@ fn unasked(facts: &Facts<'_>) -> Plan {
 
 /// Looks at the plans of all recipients of a message together. With [`Rules::all_or_nothing`] no
 /// sealed copy goes out while another recipient's copy would go plain, wait or be refused: what one
-/// of them reads sealed would be told to the other in the clear, or be half sent.
-pub fn settle(plans: &mut [Plan], all_or_nothing: bool) {
+/// of them reads sealed would be told to the other in the clear, or be half sent. Recipients who are
+/// `permitted`, by their positions, keep their plans: about them it was decided.
+pub fn settle(plans: &mut [Plan], permitted: &[usize], all_or_nothing: bool) {
     let is_sealed = |plan: &Plan| matches!(plan, Plan::Seal { .. });
     if !all_or_nothing || !plans.iter().any(is_sealed) || plans.iter().all(is_sealed) {
         return;
     }
     let waits = plans.iter().any(|plan| matches!(plan, Plan::Defer(_)));
-    for plan in plans {
+    for (at, plan) in plans.iter_mut().enumerate() {
         match plan {
+            _ if permitted.contains(&at) => {}
             Plan::Seal { .. } | Plan::Plain(_) if waits => *plan = Plan::Defer(Why::Mixed),
             Plan::Seal { .. } | Plan::Plain(_) => *plan = Plan::Hold(Why::Mixed),
             Plan::Hold(_) | Plan::Bounce(_) | Plan::Defer(_) => {}

@@ -130,7 +130,7 @@ fn all_or_nothing_lets_no_mixture_out() {
     let wait = Defer(Why::Failed(FailWhy::Tls));
     let settled = |plans: &[Plan], strict| {
         let mut plans = plans.to_vec();
-        settle(&mut plans, strict);
+        settle(&mut plans, &[], strict);
         plans
     };
     let held = Hold(Why::Mixed);
@@ -149,6 +149,10 @@ fn all_or_nothing_lets_no_mixture_out() {
         assert_eq!(settled(&before, true), after, "{before:?}");
         assert_eq!(settled(&before, false), before);
     }
+    // Who was released goes; about the others nobody was asked.
+    let mut plans = [seal, Plain(Why::Permitted), seal];
+    settle(&mut plans, &[1], true);
+    assert_eq!(plans, [held, Plain(Why::Permitted), held]);
 }
 
 #[test]
@@ -163,10 +167,11 @@ fn the_nearest_rule_wins_in_any_order() {
     for turn in 0..texts.len() {
         let mut list = rules.clone();
         list.rotate_left(turn);
-        let rules = Rules { default: Policy::Hold, list, all_or_nothing: false };
+        let rules =
+            Rules { default: Policy::Hold, list, delimiter: Some('+'), all_or_nothing: false };
         let found = |from: &str, to: &str| {
-            let from = (!from.is_empty()).then(|| address(from));
-            let (policy, rule) = rules.find(from.as_ref(), &address(to));
+            let from: Vec<Address> = from.split_whitespace().map(address).collect();
+            let (policy, rule) = rules.find(&from, &address(to));
             (policy.as_str(), rule.map(Rule::to_string))
         };
         let ruled = |text: &str, policy| (policy, Some(text.to_owned()));
@@ -176,6 +181,27 @@ fn the_nearest_rule_wins_in_any_order() {
         assert_eq!(found("carol@our.example", "x@example.com"), ruled(texts[0], "hold"));
         assert_eq!(found("carol@other.example", "x@example.com"), ("hold", None));
         assert_eq!(found("", "x@example.com"), ("hold", None));
+        // Of several names the strictest holds, and a detail is no other name.
+        let both = "alice@our.example carol@our.example";
+        assert_eq!(found(both, "x@example.com"), ruled(texts[0], "hold"));
+        assert_eq!(found("alice+a@our.example", "x@example.com"), ruled(texts[1], "plain"));
+        // What protects an address protects its details; what does not protect, stays put.
+        assert_eq!(found("", "bob+x@example.net"), ruled(texts[2], "require"));
+    }
+}
+
+#[test]
+fn a_rule_that_protects_an_address_protects_its_details() {
+    let rules = |word: &str| {
+        let list = ["example.net prefer".to_owned(), format!("bob@example.net {word}")];
+        let list = list.iter().map(|text| Rule::parse(text).unwrap()).collect();
+        Rules { list, ..Rules::default() }
+    };
+    for (word, detail) in
+        [("require", "require"), ("hold", "hold"), ("plain", "prefer"), ("prefer", "prefer")]
+    {
+        let found = |to: &str| rules(word).find(&[], &address(to)).0.as_str();
+        assert_eq!((found("bob@example.net"), found("bob+x@example.net")), (word, detail));
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Envelope {
     /// The reverse path; `None` for the null one.
     pub from: Option<Address>,
     /// Whose message it is.
-    pub owner: Option<AccountNumber>,
+    pub owner: Option<Owner>,
     /// Who gets it.
     pub recipients: Vec<EnvelopeRecipient>,
     /// When it was accepted.
@@ -41,6 +41,15 @@ pub struct Envelope {
     pub return_full: Option<bool>,
     /// Whether SMTPUTF8 was asked for (RFC 6531).
     pub utf8: bool,
+}
+
+/// The user who submitted an item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// His account.
+    pub account: AccountNumber,
+    /// The account's address. He may write under others.
+    pub address: Address,
 }
 
 /// One recipient of an [`Envelope`].
@@ -135,8 +144,6 @@ fn printable(text: &str, bytes_max: usize) -> String {
 pub struct Progress {
     /// The administrator holds it.
     pub held: bool,
-    /// Somebody who may has released it from a hold of the plan.
-    pub permitted: bool,
     /// For each domain, in the order in which recipients name them: attempts, and when the next is.
     pub legs: Vec<(u16, UnixTime)>,
     /// For each recipient of the envelope, in its order.
@@ -154,6 +161,8 @@ pub struct RecipientProgress {
     pub sealed: bool,
     /// The owner was told that it takes long.
     pub told_delay: bool,
+    /// It was held by the plan, and somebody who may has released it.
+    pub permitted: bool,
     /// What happened last.
     pub trouble: Option<Trouble>,
 }

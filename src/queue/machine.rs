@@ -62,10 +62,7 @@ struct Item {
     released: bool,
     /// Whether the administrator holds it.
     held: bool,
-    /// Whether a hold of the plan was answered by a release.
-    permitted: bool,
-    /// Whether there is anybody to report to.
-    reportable: bool,
+    reportable: Reportable,
     legs: Vec<Leg>,
     recipients: Vec<Recipient>,
 }
@@ -79,6 +76,15 @@ struct Leg {
     /// When it is due; what a restart begins with.
     due: Instant,
     place: Place,
+}
+
+/// What the owner is told, if anybody owns it.
+#[derive(Clone, Copy, Debug)]
+struct Reportable {
+    /// What became of it. Not under the null path (RFC 5321 §6.1).
+    outcomes: bool,
+    /// That it is held, which is a question: without an answer it would lie there for ever.
+    holds: bool,
 }
 
 /// Where a leg is.
@@ -110,6 +116,7 @@ struct RecipientMark {
     owed: Option<Owed>,
     sealed: bool,
     told_delay: bool,
+    permitted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -132,8 +139,9 @@ pub struct Task {
     /// Recipients to be tried, by their positions in the envelope. May be none: then only reports
     /// are due.
     pub waiting: Vec<usize>,
-    /// A hold of the plan was answered by a release.
-    pub permitted: bool,
+    /// Recipients of the item, by their positions, for whom a hold of the plan was answered by a
+    /// release.
+    pub permitted: Vec<usize>,
     leg: u16,
 }
 
@@ -261,15 +269,16 @@ impl Machine {
         let mut item = self.item(&restored.item, at.now);
         let progress = restored.progress.unwrap_or_default();
         let longest = self.options.schedule.longest;
-        (item.held, item.permitted) = (progress.held, progress.permitted);
+        item.held = progress.held;
         for (leg, (attempts, next)) in item.legs.iter_mut().zip(progress.legs) {
             let wait = u64::try_from(next.0.saturating_sub(at.unix.0)).unwrap_or(0);
             leg.attempts = attempts;
             leg.due = at.now.after(Duration::from_secs(wait).min(longest));
         }
         for (recipient, stored) in item.recipients.iter_mut().zip(progress.recipients) {
-            let RecipientProgress { standing, owed, sealed, told_delay, trouble } = stored;
-            recipient.progress = RecipientMark { standing, owed, sealed, told_delay };
+            let RecipientProgress { standing, owed, sealed, told_delay, permitted, trouble } =
+                stored;
+            recipient.progress = RecipientMark { standing, owed, sealed, told_delay, permitted };
             let domain = item.legs[usize::from(recipient.leg)].domain.clone();
             recipient.trouble = trouble.map(|trouble| self.shared(&domain, trouble));
         }
@@ -305,8 +314,10 @@ impl Machine {
             bytes: new.bytes,
             released: false,
             held: false,
-            permitted: false,
-            reportable: new.envelope.from.is_some() && new.envelope.owner.is_some(),
+            reportable: Reportable {
+                outcomes: new.envelope.from.is_some() && new.envelope.owner.is_some(),
+                holds: new.envelope.owner.is_some(),
+            },
             legs,
             recipients,
         }
@@ -457,8 +468,9 @@ impl Machine {
         true
     }
 
-    /// Ends every hold on an item, the plan's included; it is tried at once. `false` if there is
-    /// none.
+    /// Ends every hold on an item, the plan's included; it is tried at once. Whoever is held by the
+    /// plan is permitted from now on, and nobody else: about the others nobody was asked. `false` if
+    /// there is none.
     pub fn unhold(&mut self, id: ItemId, now: Instant) -> bool {
         let Some(item) = self.items.get_mut(&id) else { return false };
         item.held = false;
@@ -466,7 +478,7 @@ impl Machine {
             if recipient.progress.standing == Standing::Held {
                 recipient.progress.standing = Standing::Waiting;
                 recipient.progress.owed = None;
-                item.permitted = true;
+                recipient.progress.permitted = true;
             }
         }
         self.flush(id, now)
@@ -497,11 +509,10 @@ impl Machine {
             owed: recipient.progress.owed,
             sealed: recipient.progress.sealed,
             told_delay: recipient.progress.told_delay,
+            permitted: recipient.progress.permitted,
             trouble: recipient.trouble.as_deref().cloned(),
         });
-        let (legs, recipients) = (legs.collect(), recipients.collect());
-        let (held, permitted) = (item.held, item.permitted);
-        Some(Progress { held, permitted, legs, recipients })
+        Some(Progress { held: item.held, legs: legs.collect(), recipients: recipients.collect() })
     }
 
     /// An item as it is shown.
@@ -578,7 +589,9 @@ impl Machine {
             .filter(|(_, it)| it.leg == leg && it.progress.standing == Standing::Waiting)
             .map(|(at, _)| at)
             .collect();
-        Some(Task { id, domain, waiting, permitted: item.permitted, leg })
+        let recipients = item.recipients.iter().enumerate();
+        let permitted = recipients.filter(|(_, it)| it.progress.permitted).map(|(at, _)| at);
+        Some(Task { id, domain, waiting, permitted: permitted.collect(), leg })
     }
 
     /// Puts a domain into the rotation if it has work and a place, and forgets it if it has
@@ -669,14 +682,15 @@ enum Kind {
 }
 
 impl Recipient {
-    fn apply(&mut self, noted: Noted, reportable: bool, over: bool, is_late: bool) {
+    fn apply(&mut self, noted: Noted, reportable: Reportable, over: bool, is_late: bool) {
         let mark = &mut self.progress;
         if mark.standing != Standing::Waiting {
             return;
         }
         mark.sealed |= noted.sealed;
         let mut owe = |wanted: bool, what: Owed| {
-            mark.owed = (reportable && wanted).then_some(what);
+            let is_told = if what == Owed::Hold { reportable.holds } else { reportable.outcomes };
+            mark.owed = (is_told && wanted).then_some(what);
         };
         match noted.kind {
             Kind::Delivered { dsn } => {

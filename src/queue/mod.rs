@@ -21,8 +21,8 @@ pub mod seal;
 mod tests;
 
 pub use item::{
-    Envelope, EnvelopeRecipient, ItemId, Notify, Owed, Progress, RecipientProgress, Standing,
-    Trouble,
+    Envelope, EnvelopeRecipient, ItemId, Notify, Owed, Owner, Progress, RecipientProgress,
+    Standing, Trouble,
 };
 pub use machine::{Due, Machine, NewItem, RecipientView, Restored, Task, Verdict, View};
 pub use schedule::{Options, Schedule};

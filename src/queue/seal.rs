@@ -27,7 +27,7 @@ use crate::pgp::{self, OpenKey, SealError, SealKey};
 use std::sync::Arc;
 
 /// The format version that is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Octets of a sealed content key at most: a PKESK of 1200 and 32 octets of literal.
 const SEALED_KEY_BYTES_MAX: usize = 4096;
@@ -230,7 +230,7 @@ mod tests {
         }
         let recipients = vec![RecipientProgress { standing: Standing::Held, ..Default::default() }];
         let legs = vec![(3, UnixTime(9))];
-        let progress = Progress { held: true, permitted: true, legs, recipients };
+        let progress = Progress { held: true, legs, recipients };
         let sealed = keys.seal_progress(&progress, &entropy).unwrap();
         assert_eq!(again.open_progress(&sealed), Some(progress));
         assert_eq!(again.open_progress(&sealed[..sealed.len() - 1]), None);

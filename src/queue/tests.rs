@@ -18,7 +18,7 @@ fn envelope(to: &[&str]) -> Envelope {
     };
     Envelope {
         from: Some("ann@a.example".parse().unwrap()),
-        owner: Some(AccountNumber(1)),
+        owner: Some(Owner { account: AccountNumber(1), address: "ann@a.example".parse().unwrap() }),
         recipients: to.iter().map(recipient).collect(),
         accepted: at(0).unix,
         envelope_id: None,

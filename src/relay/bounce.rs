@@ -1,12 +1,13 @@
 //! Reports to the owners of messages: failed, late, held, handed on.
 //!
 //! A report goes to an account of ours and nowhere else, through the same door as other mail, and
-//! is sealed to its owner there. A message without an owner or with the null reverse path gets
-//! none, so that no report is ever made of a report, and none goes to somebody who wrote nothing
-//! (RFC 5321 §4.5.5, §6.1).
+//! is sealed to its owner there. A message without an owner gets none, so that no report is ever
+//! made of a report, and none goes to somebody who wrote nothing; of one that a user submitted with
+//! the null reverse path only a hold is told (RFC 5321 §4.5.5, §6.1).
 //!
-//! Of a message that was sealed to a recipient, or was meant to be, no report shows more than its
-//! Message-ID, whatever RET asked for: what was protected once must not come back in clear.
+//! Of a message that was sealed to a recipient, or was meant to be, or may still be, no report shows
+//! more than its Message-ID, whatever RET asked for: what was protected once must not come back in
+//! clear.
 
 use super::outgoing::Outgoing;
 use super::queue::World;
@@ -48,7 +49,7 @@ impl Reporter {
     /// Tells the owner; durable when this returns `Ok`. A message that nobody owns is `Ok` at once.
     pub async fn tell(&self, report: &Report<'_>) -> Result<(), DeliverError> {
         let message = report.message;
-        let (Some(owner), Some(from)) = (message.owner, &message.from) else { return Ok(()) };
+        let Some(owner) = &message.owner else { return Ok(()) };
         let token = ObjectId::random(&*self.entropy).to_string();
         let queue_id = crate::relay::outgoing::QueueId::from(report.view.id).to_string();
         let lifetime = i64::try_from(report.lifetime.as_secs()).unwrap_or(i64::MAX);
@@ -56,7 +57,7 @@ impl Reporter {
         let text = dsn::write(&dsn::Report {
             kind: kind(report.kind),
             server: &self.hostname,
-            to: from,
+            to: message.from.as_ref().unwrap_or(&owner.address),
             now: self.clock.now(),
             arrival: message.accepted,
             retry_until: Some(UnixTime(message.accepted.0.saturating_add(lifetime))),
@@ -68,7 +69,7 @@ impl Reporter {
         });
         let delivery = Delivery {
             from: None,
-            recipients: vec![LocalRecipient { account: owner, detail: None }],
+            recipients: vec![LocalRecipient { account: owner.account, detail: None }],
             message: text,
             received: self.clock.now(),
             role: Role::Inbox,
@@ -95,11 +96,12 @@ impl Reporter {
     }
 }
 
-/// What of the message is shown. One sealed recipient is enough to show nothing.
+/// What of the message is shown. One sealed recipient is enough to show nothing, and so is one who
+/// was not tried yet: perhaps it is being sealed for him at this moment.
 fn original<'a>(report: &Report<'a>) -> Original<'a> {
     let message = report.message.message.as_slice();
     match report.message.dsn_return {
-        _ if report.view.recipients.iter().any(|recipient| recipient.sealed) => {
+        _ if report.view.recipients.iter().any(|it| it.sealed || it.attempts == 0) => {
             Original::Named(message)
         }
         _ if report.kind == Owed::Hold => Original::Named(message),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::base::BoxFuture;
 use crate::base::clock::UnixTime;
-use crate::base::ids::AccountNumber;
 use crate::mail::Address;
+pub use crate::queue::Owner;
 use crate::smtp::{DsnNotify, DsnReturn};
 
 /// A message that goes out, as it was submitted: before any recipient's key was looked up.
@@ -15,7 +15,7 @@ pub struct Outgoing {
     /// The reverse path; `None` for the null one (reports).
     pub from: Option<Address>,
     /// Whose message it is: a user of ours. Reports have no owner.
-    pub owner: Option<AccountNumber>,
+    pub owner: Option<Owner>,
     /// Who gets it, each on another server.
     pub recipients: Vec<OutgoingRecipient>,
     /// The message with CRLF line ends, complete: Date, Message-ID, From, no Bcc, no DKIM
@@ -29,9 +29,9 @@ pub struct Outgoing {
     pub dsn_return: Option<DsnReturn>,
     /// Whether SMTPUTF8 was asked for (RFC 6531).
     pub utf8: bool,
-    /// Somebody who may has released it from a hold: where the plan would hold it again, it goes
-    /// out plain.
-    pub permitted: bool,
+    /// Recipients, by their positions, for whom somebody who may has released it from a hold: where
+    /// the plan would hold it for them again, it goes out plain.
+    pub permitted: Vec<usize>,
 }
 
 /// One recipient of an [`Outgoing`].

@@ -118,17 +118,18 @@ impl Preparer {
         deadline: Option<Instant>,
     ) -> Vec<Planned> {
         let answers_sealed = examined.answers.iter().any(|id| self.world.keys.is_confidential(id));
+        let senders = senders(message, examined);
         let facts = |at: usize| {
             let address = &message.recipients[at].address;
             Facts {
-                policy: options.rules.find(message.from.as_ref(), address).0,
+                policy: options.rules.find(&senders, address).0,
                 verdict: None,
                 sealed_already: examined.sealed_already,
                 answers_sealed,
                 // The null path alone is no sign: a user may submit under it, too.
                 is_report: message.from.is_none() && message.owner.is_none(),
                 is_blind: !examined.is_visible(address),
-                permitted: message.permitted,
+                permitted: message.permitted.contains(&at),
             }
         };
         let all: Vec<Facts<'_>> = (0..message.recipients.len()).map(facts).collect();
@@ -139,7 +140,7 @@ impl Preparer {
             plan::plan(&Facts { verdict: verdict.as_ref(), ..*facts })
         };
         let mut plans: Vec<Plan> = all.iter().zip(&verdicts).map(plan_of).collect();
-        plan::settle(&mut plans, options.rules.all_or_nothing && !message.permitted);
+        plan::settle(&mut plans, &message.permitted, options.rules.all_or_nothing);
         let planned = plans.into_iter().zip(verdicts).enumerate();
         planned.map(|(recipient, (plan, verdict))| Planned::new(recipient, plan, verdict)).collect()
     }
@@ -219,6 +220,14 @@ impl Preparer {
         };
         all.into_iter().filter_map(refusal).collect()
     }
+}
+
+/// Whose mail it is, for the rules. Whoever logged in may write under other names of his, and with
+/// the null path, but no rule for his mail is evaded by that.
+fn senders(message: &Outgoing, examined: &Examined) -> Vec<Address> {
+    let owner = message.owner.as_ref().map(|owner| &owner.address);
+    let named = owner.into_iter().chain(&message.from).chain(&examined.writers);
+    named.cloned().collect()
 }
 
 impl Planned {

@@ -160,9 +160,12 @@ impl Round {
 
 /// The message with what its owner or the administrator has decided about it.
 fn as_permitted(message: &Arc<Outgoing>, task: &Task) -> Arc<Outgoing> {
-    match task.permitted {
-        true => Arc::new(Outgoing { permitted: true, ..Outgoing::clone(message) }),
-        false => Arc::clone(message),
+    match task.permitted.is_empty() {
+        true => Arc::clone(message),
+        false => {
+            let permitted = task.permitted.clone();
+            Arc::new(Outgoing { permitted, ..Outgoing::clone(message) })
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::delivered::Delivered;
 use super::events::RelayEvent;
 use super::options::{Options, Outbound, World};
-use super::outgoing::{Enqueue, EnqueueError, Outgoing, OutgoingRecipient, QueueId};
+use super::outgoing::{Enqueue, EnqueueError, Outgoing, OutgoingRecipient, Owner, QueueId};
 use super::quota::Quotas;
 use super::receive::{copies, refusal_of};
 use super::recipients::{self, Target};
@@ -239,14 +239,14 @@ impl Submission<'_> {
     ) -> Outgoing {
         Outgoing {
             from: transaction.from,
-            owner: Some(self.user.account),
+            owner: Some(Owner { account: self.user.account, address: self.user.address.clone() }),
             recipients,
             message: Arc::new(message),
             accepted: self.world.clock.now(),
             envelope_id: transaction.envelope_id,
             dsn_return: transaction.dsn_return,
             utf8: transaction.utf8,
-            permitted: false,
+            permitted: Vec::new(),
         }
     }
 

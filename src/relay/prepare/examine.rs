@@ -22,6 +22,8 @@ pub(super) struct Examined {
     pub sealed_already: bool,
     /// The one author.
     pub author: Option<Address>,
+    /// All who stand in From and Sender, as far as they are addresses.
+    pub writers: Vec<Address>,
     /// Its own id.
     pub message_id: Option<String>,
     /// The ids in In-Reply-To and References.
@@ -43,6 +45,7 @@ impl Examined {
         // The header alone: where the parts lie does not matter here.
         let envelope = analyse(block).envelope;
         let shown = envelope.to.iter().chain(&envelope.cc).filter_map(address);
+        let writers = envelope.from.iter().chain(&envelope.sender).filter_map(address);
         let has = |name: &str| header::fields(block).any(|field| field.is(name));
         let answers = header::fields(block)
             .filter(|field| field.is("In-Reply-To") || field.is("References"))
@@ -52,6 +55,7 @@ impl Examined {
             visible: shown.map(|address| address.lookup_key()).collect(),
             sealed_already: already_sealed(message).is_some(),
             author: only_author(block),
+            writers: writers.collect(),
             message_id: envelope.message_id.as_deref().and_then(|id| ids(id).next()),
             answers: answers.collect(),
             has_autocrypt: has("Autocrypt"),

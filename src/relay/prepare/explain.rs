@@ -28,7 +28,7 @@ impl Preparer {
     /// Explains mail from `from` to `to`. Searches for the key as sending would.
     pub async fn explain(&self, from: &Address, to: &Address) -> Explanation {
         let options = self.options();
-        let (policy, rule) = options.rules.find(Some(from), to);
+        let (policy, rule) = options.rules.find(std::slice::from_ref(from), to);
         let mut facts = Facts {
             policy,
             verdict: None,

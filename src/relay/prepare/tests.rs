@@ -8,7 +8,7 @@ use crate::base::ids::AccountNumber;
 use crate::mail::header;
 use crate::pgp::{generate_identity, judge_cert};
 use crate::plan::{Policy, Rule};
-use crate::relay::outgoing::OutgoingRecipient;
+use crate::relay::outgoing::{OutgoingRecipient, Owner};
 use crate::seams::Published;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -105,7 +105,7 @@ fn world(options: PrepareOptions) -> World {
 
 fn ruled(default: Policy, rules: &[&str]) -> PrepareOptions {
     let list = rules.iter().map(|text| Rule::parse(text).unwrap()).collect();
-    let rules = Rules { default, list, all_or_nothing: false };
+    let rules = Rules { default, list, delimiter: Some('+'), all_or_nothing: false };
     PrepareOptions { rules, autocrypt: true }
 }
 
@@ -159,14 +159,17 @@ fn outgoing(fields: &str, recipients: &[&str]) -> Outgoing {
     );
     Outgoing {
         from: Some(address("alice@our.example")),
-        owner: Some(AccountNumber(1)),
+        owner: Some(Owner {
+            account: AccountNumber(1),
+            address: "alice@our.example".parse().unwrap(),
+        }),
         recipients: recipients.iter().map(recipient).collect(),
         message: Arc::new(text.into_bytes()),
         accepted: NOW,
         envelope_id: None,
         dsn_return: None,
         utf8: false,
-        permitted: false,
+        permitted: Vec::new(),
     }
 }
 
@@ -364,6 +367,42 @@ async fn a_key_that_expired_meanwhile_is_not_used() {
     assert_eq!(world.done(&message).await, ["seal"]);
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.done(&message).await, ["hold: the published certificate has expired"]);
+}
+
+#[tokio::test]
+async fn no_rule_about_a_sender_is_evaded_by_another_name_of_his() {
+    for rule in ["from alice@our.example require", "from our.example require"] {
+        let world = world(ruled(Policy::Prefer, &[rule]));
+        let plain = outgoing("", &["bob@one.example"]);
+        let named = |name: &str| Outgoing { from: Some(address(name)), ..plain.clone() };
+        let text = b"From: Info <info@second.example>\r\n\r\nx\r\n".to_vec();
+        let alias = Outgoing { message: Arc::new(text), ..named("info@second.example") };
+        let null = Outgoing { from: None, ..plain.clone() };
+        for message in [plain.clone(), null, named("alice+x@our.example"), alias] {
+            let done = world.done(&message).await;
+            assert!(done[0].starts_with("bounce: 5.7.10"), "{rule}: {done:?}");
+        }
+    }
+    // What an application without an account claims of its author counts, too.
+    let world = world(ruled(Policy::Prefer, &["from alice@our.example hold"]));
+    let relayed = Outgoing { from: None, owner: None, ..outgoing("", &["bob@one.example"]) };
+    let of = world
+        .preparer
+        .options()
+        .rules
+        .find(&[address("alice@our.example")], &address("x@y.example"))
+        .0;
+    assert_eq!((of, world.done(&relayed).await), (Policy::Hold, vec!["plain".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_release_permits_nothing_for_those_who_were_not_held() {
+    let world = world(ruled(Policy::Hold, &[]));
+    let message = outgoing("", &["bob@one.example", "carol@two.example"]);
+    let released = Outgoing { permitted: vec![0], ..message };
+    let done = world.done(&released).await;
+    assert_eq!(done[0], "plain");
+    assert!(done[1].starts_with("hold: "), "{done:?}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub(in super::super) fn envelope(message: &Outgoing) -> Envelope {
     });
     Envelope {
         from: message.from.clone(),
-        owner: message.owner,
+        owner: message.owner.clone(),
         recipients: recipients.collect(),
         accepted: message.accepted,
         envelope_id: message.envelope_id.clone(),
@@ -48,7 +48,7 @@ pub(in super::super) fn outgoing(envelope: Envelope, message: Vec<u8>) -> Outgoi
             false => DsnReturn::Headers,
         }),
         utf8: envelope.utf8,
-        permitted: false,
+        permitted: Vec::new(),
     }
 }
 

@@ -126,7 +126,10 @@ async fn a_message_for_elsewhere_goes_to_the_queue() {
     client.message(CONTENT, "250 2.0.0").await;
     let sent = queue.only();
     assert_eq!(sent.from.as_ref().unwrap().to_string(), "alice@ours.example");
-    assert_eq!((sent.owner, sent.accepted), (Some(AccountNumber(1)), UnixTime(880_127_706)));
+    assert_eq!(
+        (sent.owner.map(|owner| owner.account), sent.accepted),
+        (Some(AccountNumber(1)), UnixTime(880_127_706))
+    );
     assert_eq!(sent.envelope_id.as_deref(), Some("e1"));
     assert_eq!(sent.dsn_return, Some(crate::smtp::DsnReturn::Headers));
     assert_eq!(sent.recipients.len(), 1);

@@ -343,14 +343,14 @@ impl House {
             format!("From: ann@ours.example\r\nSubject: {text}\r\n\r\n{text}\r\n").into_bytes();
         Outgoing {
             from: Some("ann@ours.example".parse().unwrap()),
-            owner: Some(OWNER),
+            owner: Some(Owner { account: OWNER, address: "ann@our.example".parse().unwrap() }),
             recipients: recipients.collect(),
             message: Arc::new(text),
             accepted: self.clock.now(),
             envelope_id: None,
             dsn_return: None,
             utf8: false,
-            permitted: false,
+            permitted: Vec::new(),
         }
     }
 }

@@ -249,6 +249,72 @@ async fn what_is_held_waits_for_a_decision_and_says_how() {
     running.stop().await;
 }
 
+/// RFC 5321 §6.1 keeps failures from being told; a hold is a question, and lies there for ever if
+/// nobody hears it.
+#[tokio::test(start_paused = true)]
+async fn what_a_user_submits_under_the_null_path_and_is_held_is_told_him() {
+    let house = House::new(31);
+    house.plan(|_, which| {
+        let action = Action::Hold { why: "the recipient's key has expired".to_owned() };
+        vec![Prepared { recipients: which.to_vec(), action }]
+    });
+    let running = house.start().await;
+    let message = house.message(&["bob@b.example"], "one");
+    running.send(Outgoing { from: None, ..message }).await;
+    sleep(10).await;
+    assert_eq!(house.others.reports.lock().unwrap()[0].0, OWNER);
+    assert!(house.reports()[0].contains("To: <ann@our.example>\r\n"), "{}", house.reports()[0]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_is_for_those_who_are_held_and_for_nobody_else_also_after_a_restart() {
+    let house = House::new(32);
+    house.plan(|message, which| {
+        let of = |at: &usize| {
+            let action = match (message.permitted.contains(at), *at) {
+                (true, _) => Action::Send { message: Arc::clone(&message.message), sealed: false },
+                (false, 0) => Action::Hold { why: "there is no key".to_owned() },
+                (false, _) => Action::Defer { status: "4.7.5", why: "no answer".to_owned() },
+            };
+            Prepared { recipients: vec![*at], action }
+        };
+        which.iter().map(of).collect()
+    });
+    let running = house.start().await;
+    let id = running.send(house.message(&["bob@b.example", "eve@c.example"], "one")).await;
+    sleep(10).await;
+    running.queue.unhold(id).await.unwrap();
+    running.die().await;
+    house.disk.power_cut(Loss::All);
+    let running = house.start().await;
+    sleep(DAY).await;
+    assert_eq!(house.delivered(), ["bob@b.example"]);
+    assert_eq!(running.queue.len(), 1);
+    running.stop().await;
+}
+
+/// Perhaps the other copy is being sealed at this moment.
+#[tokio::test(start_paused = true)]
+async fn while_a_recipient_was_not_tried_yet_no_report_quotes_the_message() {
+    let orders = [["bob@b.example", "eve@c.example"], ["eve@c.example", "bob@b.example"]];
+    for (order, quoted) in orders.iter().zip([false, true]) {
+        let mut house = House::new(33);
+        house.options.concurrency_max = 1;
+        house.network(|consignment| match consignment.domain.as_str() {
+            "b.example" => fail_all(consignment),
+            _ => defer_all(consignment),
+        });
+        let running = house.start().await;
+        let message = house.message(order, "canary");
+        running.send(Outgoing { dsn_return: Some(DsnReturn::Full), ..message }).await;
+        sleep(10).await;
+        let told = house.reports().into_iter().find(|report| report.contains("bob@")).unwrap();
+        assert_eq!(told.contains("canary"), quoted, "{order:?}: {told}");
+        running.stop().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_sealed_or_meant_to_be_is_quoted_in_no_report() {
     let house = House::new(12);
