@@ -18,6 +18,6 @@ mod wkd;
 
 pub use answer::Outcome;
 pub use finder::{Finder, Options, Search, World};
-pub use verdict::{FailWhy, FindKey, Verdict};
+pub use verdict::{Circle, FailWhy, FindKey, Verdict};
 pub use vet::{Network, NetworkError, Vet};
 pub use wkd::wkd_hash;

@@ -4,6 +4,7 @@
 //! could be learnt. Whoever can make a search fail must not be able to make mail go out plain.
 
 use crate::base::BoxFuture;
+use crate::base::ids::AccountNumber;
 use crate::mail::Address;
 use crate::pgp::{PeerCert, Unusable};
 use std::fmt;
@@ -57,6 +58,16 @@ pub enum FailWhy {
     Busy,
 }
 
+/// For whom a message is remembered as confidential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Circle {
+    /// All who write here: we sealed it.
+    Everybody,
+    /// The one account that it came to sealed. Anybody can send such a message, under the id of any
+    /// other: it must make nobody else's answers wait.
+    Account(AccountNumber),
+}
+
 /// Finds recipients' keys. Implemented by discovery, over caches and the network.
 pub trait FindKey: Send + Sync {
     /// Searches for the key of `address`, for `time_max` at most; [`FailWhy::Timeout`] then.
@@ -67,10 +78,11 @@ pub trait FindKey: Send + Sync {
 
     /// Remembers that a message went out sealed (or came in so), so that a reply to it is not sent
     /// in the clear unasked. `message_id` is written as in the field, with or without its brackets.
-    fn note_confidential(&self, message_id: &str);
+    fn note_confidential(&self, circle: Circle, message_id: &str);
 
-    /// Whether [`FindKey::note_confidential`] was told of this message.
-    fn is_confidential(&self, message_id: &str) -> bool;
+    /// Whether [`FindKey::note_confidential`] was told of this message, for everybody or for
+    /// `reader`.
+    fn is_confidential(&self, reader: Option<AccountNumber>, message_id: &str) -> bool;
 }
 
 impl fmt::Display for FailWhy {

@@ -16,7 +16,8 @@ use crate::base::crypto::{self, Key};
 use crate::base::disk::Disk;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
-use crate::discovery::{FailWhy, FindKey, Finder, Outcome, Search, Verdict};
+use crate::base::ids::AccountNumber;
+use crate::discovery::{Circle, FailWhy, FindKey, Finder, Outcome, Search, Verdict};
 use crate::mail::Address;
 use crate::pgp::Unusable;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -252,11 +253,16 @@ impl KeyBook {
         self.hmac(b"address\0", text.as_bytes())
     }
 
-    fn message(&self, message_id: &str) -> Option<Name> {
+    fn message(&self, circle: Circle, message_id: &str) -> Option<Name> {
         let id = message_id.trim();
         let id = id.strip_prefix('<').and_then(|id| id.strip_suffix('>')).unwrap_or(id);
         let is_one = !id.is_empty() && id.len() <= MESSAGE_ID_BYTES_MAX;
-        is_one.then(|| self.hmac(b"message\0", id.as_bytes()))
+        is_one.then(|| match circle {
+            Circle::Everybody => self.hmac(b"message\0", id.as_bytes()),
+            Circle::Account(AccountNumber(number)) => {
+                self.hmac(&[&b"received\0"[..], &number.to_le_bytes()].concat(), id.as_bytes())
+            }
+        })
     }
 
     fn hmac(&self, kind: &[u8], text: &[u8]) -> Name {
@@ -308,14 +314,18 @@ impl FindKey for KeyBook {
         kept.map(|cert| cert.bytes().to_vec())
     }
 
-    fn note_confidential(&self, message_id: &str) {
-        if let Some(name) = self.message(message_id) {
-            self.memory().note_confidential(name, self.clock.now());
+    fn note_confidential(&self, circle: Circle, message_id: &str) {
+        if let Some(name) = self.message(circle, message_id) {
+            let is_ours = circle == Circle::Everybody;
+            self.memory().note_confidential(name, is_ours, self.clock.now());
         }
     }
 
-    fn is_confidential(&self, message_id: &str) -> bool {
-        self.message(message_id).is_some_and(|name| self.memory().is_confidential(&name))
+    fn is_confidential(&self, reader: Option<AccountNumber>, message_id: &str) -> bool {
+        let circles = [Some(Circle::Everybody), reader.map(Circle::Account)];
+        let mut names =
+            circles.into_iter().flatten().filter_map(|circle| self.message(circle, message_id));
+        names.any(|name| self.memory().is_confidential(&name))
     }
 }
 

@@ -25,8 +25,9 @@ const KEYS_MAX: usize = 100_000;
 const CERT_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Answers that are remembered for a short while.
 const RECENT_MAX: usize = 100_000;
-/// Messages that are remembered to be confidential: a year of a busy site.
-const CONFIDENTIAL_MAX: usize = 200_000;
+/// Messages that were sealed here, and as many that came so, which are remembered: a year of a busy
+/// site each. What strangers send can push out the latter alone.
+const CONFIDENTIAL_MAX: usize = if cfg!(test) { 2_000 } else { 200_000 };
 
 /// For how long what is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +113,8 @@ pub(super) struct Memory {
     keys: Bounded<Known>,
     cert_bytes: usize,
     recent: Bounded<(UnixTime, Recent)>,
-    confidential: Bounded<UnixTime>,
+    sealed: Bounded<UnixTime>,
+    received: Bounded<UnixTime>,
     /// What the file does not have yet.
     pending: Vec<Record>,
     must_write: bool,
@@ -125,7 +127,8 @@ impl Memory {
             keys: Bounded::new(KEYS_MAX),
             cert_bytes: 0,
             recent: Bounded::new(RECENT_MAX),
-            confidential: Bounded::new(CONFIDENTIAL_MAX),
+            sealed: Bounded::new(CONFIDENTIAL_MAX),
+            received: Bounded::new(CONFIDENTIAL_MAX),
             pending: Vec::new(),
             must_write: false,
         }
@@ -144,7 +147,8 @@ impl Memory {
                 }
             }
             Record::Forgotten { name } => drop(self.take_out(&name)),
-            Record::Confidential { name, at } => drop(self.confidential.insert(name, at)),
+            Record::Sealed { name, at } => drop(self.sealed.insert(name, at)),
+            Record::Received { name, at } => drop(self.received.insert(name, at)),
         }
     }
 
@@ -167,15 +171,14 @@ impl Memory {
         self.pending.clear();
         self.must_write = false;
         let keys = self.keys.iter().map(|(name, known)| key_record(*name, known));
-        let messages = self
-            .confidential
-            .iter()
-            .map(|(name, at)| Record::Confidential { name: *name, at: *at });
-        keys.chain(messages).collect()
+        let sealed = self.sealed.iter().map(|(name, at)| Record::Sealed { name: *name, at: *at });
+        let received =
+            self.received.iter().map(|(name, at)| Record::Received { name: *name, at: *at });
+        keys.chain(sealed).chain(received).collect()
     }
 
     pub fn counts(&self) -> (usize, usize) {
-        (self.keys.len(), self.confidential.len())
+        (self.keys.len(), self.sealed.len() + self.received.len())
     }
 
     /// What was found out lately, if it is recent enough to be believed.
@@ -274,15 +277,19 @@ impl Memory {
         true
     }
 
-    pub fn note_confidential(&mut self, name: Name, now: UnixTime) {
-        if self.confidential.get(&name).is_none() {
-            self.confidential.insert(name, now);
-            self.pending.push(Record::Confidential { name, at: now });
+    pub fn note_confidential(&mut self, name: Name, is_ours: bool, now: UnixTime) {
+        let (table, record) = match is_ours {
+            true => (&mut self.sealed, Record::Sealed { name, at: now }),
+            false => (&mut self.received, Record::Received { name, at: now }),
+        };
+        if table.get(&name).is_none() {
+            table.insert(name, now);
+            self.pending.push(record);
         }
     }
 
     pub fn is_confidential(&self, name: &Name) -> bool {
-        self.confidential.get(name).is_some()
+        self.sealed.get(name).or(self.received.get(name)).is_some()
     }
 
     fn saw(&mut self, name: Name, cert: &Arc<PeerCert>, now: UnixTime) -> News {

@@ -9,8 +9,9 @@ use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk};
 use crate::base::entropy::SeededEntropy;
 use crate::base::event::{Event, Log, LogSink};
 use crate::base::fetch::FetchError;
+use crate::base::ids::AccountNumber;
 use crate::discovery::testing::{NOW, TIME_MAX, TestNet, octets, status};
-use crate::discovery::{FailWhy, FindKey, Verdict, Vet, testing};
+use crate::discovery::{Circle, FailWhy, FindKey, Verdict, Vet, testing};
 use crate::mail::Address;
 use crate::pgp::{self, Unusable};
 use std::sync::{Arc, Mutex};
@@ -251,9 +252,9 @@ async fn what_was_flushed_is_there_after_a_restart_and_says_no_names() {
     let bytes = cert();
     world.net.serve(&bytes);
     find(&book).await;
-    book.note_confidential("<secret-7@peer.example>");
+    book.note_confidential(Circle::Everybody, "<secret-7@peer.example>");
     book.flush();
-    book.note_confidential("<late@peer.example>");
+    book.note_confidential(Circle::Everybody, "<late@peer.example>");
     world.net.asked();
     world.disk.power_cut(Loss::All);
     let book = world.open();
@@ -261,8 +262,8 @@ async fn what_was_flushed_is_there_after_a_restart_and_says_no_names() {
     assert_eq!(world.net.asked().len(), 0);
     let known = pgp::judge_cert(&book.known(&alice()).unwrap(), &alice(), NOW).unwrap();
     assert_eq!(known.primary(), pgp::fingerprint(&bytes).unwrap());
-    assert!(book.is_confidential(" secret-7@peer.example "));
-    assert!(!book.is_confidential("<late@peer.example>") && !book.is_confidential(""));
+    assert!(book.is_confidential(None, " secret-7@peer.example "));
+    assert!(!book.is_confidential(None, "<late@peer.example>") && !book.is_confidential(None, ""));
     let file = world.disk.contents("ledger/ledger").unwrap();
     for word in [&b"alice"[..], b"peer.example", b"secret-7", &bytes[20..40]] {
         assert!(!file.windows(word.len()).any(|window| window == word));
@@ -304,6 +305,32 @@ async fn a_first_sight_on_a_broken_disk_is_used_and_the_log_complains() {
     assert!(world.open().known(&alice()).is_some());
 }
 
+/// Anybody can send one account something sealed under the id of any message, and often.
+#[tokio::test]
+async fn what_strangers_send_concerns_its_recipient_alone_and_pushes_out_nothing_of_ours() {
+    let world = World::new();
+    let book = world.open();
+    let (alice, bob) = (AccountNumber(1), AccountNumber(2));
+    book.note_confidential(Circle::Everybody, "<ours@home.example>");
+    world.net.clock.advance(DAY);
+    book.note_confidential(Circle::Account(alice), "<thread@list.example>");
+    book.flush();
+    for book in [&book, &world.open()] {
+        let heard = |who| book.is_confidential(who, "<thread@list.example>");
+        assert_eq!([heard(Some(alice)), heard(Some(bob)), heard(None)], [true, false, false]);
+    }
+    for number in 0..5_000 {
+        book.note_confidential(Circle::Account(bob), &format!("<{number}@flood.example>"));
+    }
+    book.flush();
+    for book in [&book, &world.open()] {
+        assert!(!book.is_confidential(Some(bob), "<0@flood.example>"), "it was no flood");
+        for reader in [Some(alice), Some(bob), None] {
+            assert!(book.is_confidential(reader, "<ours@home.example>"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_or_foreign_file_is_an_empty_one_and_is_told() {
     let world = World::new();
@@ -338,7 +365,7 @@ async fn power_may_fail_at_any_write() {
             let mut durable = Vec::new();
             for round in 0..6 {
                 let id = format!("{round}@peer.example");
-                book.note_confidential(&id);
+                book.note_confidential(Circle::Everybody, &id);
                 if round == 2 {
                     find(&book).await;
                 }
@@ -351,13 +378,13 @@ async fn power_may_fail_at_any_write() {
             world.disk.power_cut(Loss::Some(seed + nth));
             let book = world.open();
             for (round, id) in &durable {
-                assert!(book.is_confidential(id), "{nth} {round}");
+                assert!(book.is_confidential(None, id), "{nth} {round}");
                 assert!(*round < 2 || book.known(&alice()).is_some(), "{nth} {round}");
             }
             // And it can be written again.
-            book.note_confidential("after");
+            book.note_confidential(Circle::Everybody, "after");
             book.flush();
-            assert!(world.open().is_confidential("after"), "{nth}");
+            assert!(world.open().is_confidential(None, "after"), "{nth}");
         }
     }
 }
@@ -366,22 +393,25 @@ async fn power_may_fail_at_any_write() {
 async fn a_disk_that_fails_once_has_everything_after_the_next_flush() {
     let world = World::new();
     let book = world.open();
-    book.note_confidential("one");
+    book.note_confidential(Circle::Everybody, "one");
     book.flush();
     for nth in 1..4 {
         world.disk.inject(Fault { op: None, nth, lasting: false, failure: Failure::Io });
-        book.note_confidential(&format!("two {nth}"));
+        book.note_confidential(Circle::Everybody, &format!("two {nth}"));
         book.flush();
         world.disk.heal();
         book.flush();
         world.disk.power_cut(Loss::All);
         let again = world.open();
-        assert!(again.is_confidential("one") && again.is_confidential(&format!("two {nth}")));
+        assert!(
+            again.is_confidential(None, "one")
+                && again.is_confidential(None, &format!("two {nth}"))
+        );
         // The old book's handles are dead; it writes a new file.
-        book.note_confidential(&format!("three {nth}"));
+        book.note_confidential(Circle::Everybody, &format!("three {nth}"));
         book.flush();
         book.flush();
-        assert!(world.open().is_confidential(&format!("three {nth}")), "{nth}");
+        assert!(world.open().is_confidential(None, &format!("three {nth}")), "{nth}");
     }
 }
 

@@ -293,8 +293,8 @@ fn unasked(facts: &Facts<'_>) -> Plan {
 
 /// Looks at the plans of all recipients of a message together. With [`Rules::all_or_nothing`] no
 /// sealed copy goes out while another recipient's copy would go plain, wait or be refused: what one
-/// of them reads sealed would be told to the other in the clear, or be half sent. Recipients who are
-/// `permitted`, by their positions, keep their plans: about them it was decided.
+/// of them reads sealed would be told to the other in the clear, or be half sent. Recipients who
+/// are `permitted`, by their positions, keep their plans: about them it was decided.
 pub fn settle(plans: &mut [Plan], permitted: &[usize], all_or_nothing: bool) {
     let is_sealed = |plan: &Plan| matches!(plan, Plan::Seal { .. });
     if !all_or_nothing || !plans.iter().any(is_sealed) || plans.iter().all(is_sealed) {

@@ -469,8 +469,8 @@ impl Machine {
     }
 
     /// Ends every hold on an item, the plan's included; it is tried at once. Whoever is held by the
-    /// plan is permitted from now on, and nobody else: about the others nobody was asked. `false` if
-    /// there is none.
+    /// plan is permitted from now on, and nobody else: about the others nobody was asked. `false`
+    /// if there is none.
     pub fn unhold(&mut self, id: ItemId, now: Instant) -> bool {
         let Some(item) = self.items.get_mut(&id) else { return false };
         item.held = false;

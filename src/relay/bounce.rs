@@ -5,9 +5,9 @@
 //! made of a report, and none goes to somebody who wrote nothing; of one that a user submitted with
 //! the null reverse path only a hold is told (RFC 5321 §4.5.5, §6.1).
 //!
-//! Of a message that was sealed to a recipient, or was meant to be, or may still be, no report shows
-//! more than its Message-ID, whatever RET asked for: what was protected once must not come back in
-//! clear.
+//! Of a message that was sealed to a recipient, or was meant to be, or may still be, no report
+//! shows more than its Message-ID, whatever RET asked for: what was protected once must not come
+//! back in clear.
 
 use super::outgoing::Outgoing;
 use super::queue::World;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::BoxFuture;
 use crate::base::clock::UnixTime;
 use crate::mail::Address;
-pub use crate::queue::Owner;
+use crate::queue::Owner;
 use crate::smtp::{DsnNotify, DsnReturn};
 
 /// A message that goes out, as it was submitted: before any recipient's key was looked up.

@@ -117,7 +117,9 @@ impl Preparer {
         options: &PrepareOptions,
         deadline: Option<Instant>,
     ) -> Vec<Planned> {
-        let answers_sealed = examined.answers.iter().any(|id| self.world.keys.is_confidential(id));
+        let reader = message.owner.as_ref().map(|owner| owner.account);
+        let is_confidential = |id: &String| self.world.keys.is_confidential(reader, id);
+        let answers_sealed = examined.answers.iter().any(is_confidential);
         let senders = senders(message, examined);
         let facts = |at: usize| {
             let address = &message.recipients[at].address;

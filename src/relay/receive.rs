@@ -501,6 +501,7 @@ impl<'a> Driver<'a> {
         prefix_bytes: usize,
     ) -> Result<(), Answer> {
         let recipients = copies(&transaction);
+        let accounts: Vec<_> = recipients.iter().map(|recipient| recipient.account).collect();
         let mut message = transaction.message;
         let judged = self.judge(transaction.from.as_ref(), &mut message, prefix_bytes).await;
         let delivery = Delivery {
@@ -512,7 +513,7 @@ impl<'a> Driver<'a> {
             sender: judged.sender,
         };
         self.world.deliver.deliver(delivery).await.map_err(refusal_of)?;
-        judged.sealed.note(self.world);
+        judged.sealed.note(&accounts, self.world);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::delivered::Delivered;
 use super::events::RelayEvent;
 use super::options::{Options, Outbound, World};
-use super::outgoing::{Enqueue, EnqueueError, Outgoing, OutgoingRecipient, Owner, QueueId};
+use super::outgoing::{Enqueue, EnqueueError, Outgoing, OutgoingRecipient, QueueId};
 use super::quota::Quotas;
 use super::receive::{copies, refusal_of};
 use super::recipients::{self, Target};
@@ -28,6 +28,7 @@ use crate::base::budget::Reservation;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::mail::submission::{self, Additions, Authors};
 use crate::mail::{Address, header};
+use crate::queue::Owner;
 use crate::seams::{Delivery, LocalRecipient, Role, SenderProof};
 use crate::smtp::{Answer, Reply, Transaction, replies};
 
@@ -258,6 +259,7 @@ impl Submission<'_> {
         proved: bool,
     ) -> Result<(), Answer> {
         let (sealed, certificate) = verdicts::look(self.world, &message);
+        let accounts: Vec<_> = recipients.iter().map(|recipient| recipient.account).collect();
         let delivery = Delivery {
             from,
             recipients,
@@ -267,7 +269,7 @@ impl Submission<'_> {
             sender: SenderProof { from_is_proved: proved, certificate },
         };
         self.world.deliver.deliver(delivery).await.map_err(refusal_of)?;
-        sealed.note(self.world);
+        sealed.note(&accounts, self.world);
         Ok(())
     }
 

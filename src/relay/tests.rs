@@ -17,7 +17,7 @@ use crate::base::entropy::SeededEntropy;
 use crate::base::event::Log;
 use crate::base::event::testing::Recorder;
 use crate::base::ids::AccountNumber;
-use crate::discovery::{FindKey, Verdict};
+use crate::discovery::{Circle, FindKey, Verdict};
 use crate::mail::Address;
 use crate::mailauth::{CheckSender, DkimResult, DkimVerdict, Envelope, Verdicts};
 use crate::seams::{
@@ -118,11 +118,11 @@ impl FindKey for Keys {
         (address.domain() == "b.example").then(|| KNOWN.to_vec())
     }
 
-    fn note_confidential(&self, message_id: &str) {
+    fn note_confidential(&self, _: Circle, message_id: &str) {
         self.0.lock().unwrap().push(message_id.to_owned());
     }
 
-    fn is_confidential(&self, message_id: &str) -> bool {
+    fn is_confidential(&self, _: Option<AccountNumber>, message_id: &str) -> bool {
         self.0.lock().unwrap().iter().any(|id| id == message_id)
     }
 }

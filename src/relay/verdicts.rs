@@ -9,6 +9,8 @@
 //! Of sealed mail the id outside is remembered. Where the sender protected another one inside, an
 //! answer names that, and is not known to answer sealed mail.
 
+use crate::base::ids::AccountNumber;
+use crate::discovery::Circle;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -74,10 +76,13 @@ pub(super) fn look(world: &World, message: &[u8]) -> (Sealed, Option<Vec<u8>>) {
 }
 
 impl Sealed {
-    /// The message is stored: answers to it are to be as well guarded as it was.
-    pub fn note(&self, world: &World) {
-        if let Some(keys) = &world.keys {
-            self.ids.iter().for_each(|id| keys.note_confidential(id));
+    /// The message is stored in these accounts: their answers to it are to be as well guarded as it
+    /// was.
+    pub fn note(&self, accounts: &[AccountNumber], world: &World) {
+        let Some(keys) = &world.keys else { return };
+        for account in accounts {
+            let circle = Circle::Account(*account);
+            self.ids.iter().for_each(|id| keys.note_confidential(circle, id));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::examine::{Examined, off_thread};
 use super::{Planned, PrepareOptions, Preparer};
 use crate::base::entropy::{self, Entropy};
+use crate::discovery::Circle;
 use crate::mail::Address;
 use crate::mail::wire;
 use crate::mailauth::Signer;
@@ -90,7 +91,7 @@ impl Preparer {
         if out.iter().any(is_sealed)
             && let Some(id) = &examined.message_id
         {
-            self.world.keys.note_confidential(id);
+            self.world.keys.note_confidential(Circle::Everybody, id);
         }
         shuffle(&mut out, &*self.world.entropy);
         out

@@ -5,10 +5,12 @@ use super::*;
 use crate::base::clock::{ManualClock, UnixTime};
 use crate::base::entropy::SeededEntropy;
 use crate::base::ids::AccountNumber;
+use crate::discovery::Circle;
 use crate::mail::header;
 use crate::pgp::{generate_identity, judge_cert};
 use crate::plan::{Policy, Rule};
-use crate::relay::outgoing::{OutgoingRecipient, Owner};
+use crate::queue::Owner;
+use crate::relay::outgoing::OutgoingRecipient;
 use crate::seams::Published;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -45,11 +47,11 @@ impl FindKey for Table {
         None
     }
 
-    fn note_confidential(&self, message_id: &str) {
+    fn note_confidential(&self, _: Circle, message_id: &str) {
         self.confidential.lock().unwrap().insert(message_id.to_owned());
     }
 
-    fn is_confidential(&self, message_id: &str) -> bool {
+    fn is_confidential(&self, _: Option<AccountNumber>, message_id: &str) -> bool {
         self.confidential.lock().unwrap().contains(message_id)
     }
 }
@@ -336,7 +338,7 @@ async fn answers_to_sealed_mail_are_not_sent_plain() {
     let other = outgoing("In-Reply-To: <9@our.example>\r\nMessage-ID: <8@a>\r\n", &to[1..]);
     assert_eq!(world.done(&other).await, ["plain", "plain"]);
     // What went out plain does not bind its answers.
-    assert!(!world.keys.is_confidential("<8@a>"));
+    assert!(!world.keys.is_confidential(None, "<8@a>"));
 }
 
 #[tokio::test]
@@ -351,7 +353,7 @@ async fn what_the_sender_s_program_sealed_passes_untouched() {
     assert_eq!(copies.len(), 1);
     assert!(copies[0].1.ends_with(&own.message[..]));
     assert_eq!(world.done(&own).await, ["seal", "seal"]);
-    assert!(world.keys.is_confidential("<1@a>"));
+    assert!(world.keys.is_confidential(None, "<1@a>"));
     assert_eq!(world.keys.searched.lock().unwrap().len(), 1);
 }
 

@@ -343,7 +343,10 @@ impl House {
             format!("From: ann@ours.example\r\nSubject: {text}\r\n\r\n{text}\r\n").into_bytes();
         Outgoing {
             from: Some("ann@ours.example".parse().unwrap()),
-            owner: Some(Owner { account: OWNER, address: "ann@our.example".parse().unwrap() }),
+            owner: Some(crate::queue::Owner {
+                account: OWNER,
+                address: "ann@our.example".parse().unwrap(),
+            }),
             recipients: recipients.collect(),
             message: Arc::new(text),
             accepted: self.clock.now(),
