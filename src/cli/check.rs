@@ -9,6 +9,7 @@ use crate::config::{Config, Remark, Weight, convert, review};
 use crate::host::dkim_key::DkimKey;
 use crate::host::{dns, files, roots, tls};
 use crate::mailauth::KeyKind;
+use crate::server::read_aliases;
 use std::path::Path;
 
 /// Say what is wrong with a configuration, with line and nearest key
@@ -50,8 +51,9 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     };
     if let Err(problem) = tls::check_pair(&config.tls.certificate.0, &config.tls.key.0) {
         error("tls", problem.to_string());
-    } else if let Err(problem) = files::refuse_exposed(&config.tls.key.0) {
-        error("tls.key", problem.to_string());
+    }
+    if let Err(problem) = read_aliases(config) {
+        error("mail.aliases", problem);
     }
     if config.web.certificate.is_some()
         && let Err(problem) = check_web_pair(config)
@@ -84,6 +86,7 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     {
         error("outgoing.relayhost_password_file", problem.to_string());
     }
+    remarks.extend(exposed_keys(config));
     remarks.extend(look_at_network(config));
     remarks.extend(key_hosts(config));
     remarks
@@ -126,8 +129,19 @@ fn key_hosts(config: &Config) -> Option<Remark> {
 
 fn check_web_pair(config: &Config) -> Result<(), String> {
     let (certificate, key) = convert::web_certificate(config);
-    tls::check_pair(certificate, key).map_err(|error| error.to_string())?;
-    files::refuse_exposed(key).map_err(|error| error.to_string())
+    tls::check_pair(certificate, key).map_err(|error| error.to_string())
+}
+
+/// Keys of certificates that others can read. The server starts with them, for a renewal in the
+/// night must not end it.
+fn exposed_keys(config: &Config) -> Vec<Remark> {
+    let web = config.web.certificate.is_some().then(|| convert::web_certificate(config).1);
+    let keys = [("tls.key", Some(config.tls.key.0.as_path())), ("web.key", web)];
+    let exposed = keys.into_iter().filter_map(|(key, path)| {
+        let text = files::refuse_exposed(path?).err()?.to_string();
+        Some(Remark { weight: Weight::Warning, key, text })
+    });
+    exposed.collect()
 }
 
 /// The journal key is made at the first start, and only then.

@@ -119,11 +119,11 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     make().map_err(|error| FileError::System(path.into(), error))
 }
 
-/// Refuses a secret that group or others can read or write.
+/// Refuses a secret that others can read, or that group or others can write. Its group may read it:
+/// systemd's credentials are so, and the keys of Debian's `ssl-cert`.
 pub fn refuse_exposed(path: &Path) -> Result<(), FileError> {
     let meta = std::fs::metadata(path).map_err(|error| FileError::System(path.into(), error))?;
     match meta.mode() & 0o077 {
-        // systemd hands credentials out as 0440 in a directory that only the service may enter.
         0 | 0o040 if meta.mode() & 0o007 == 0 => Ok(()),
         _ => Err(FileError::Exposed(path.into())),
     }
@@ -135,13 +135,16 @@ pub struct Stamp {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
+    /// When its mode or owner changed last: what could not be read before may be readable now.
+    changed: (i64, i64),
 }
 
 /// The stamp of the file at `path`, links followed; `None` if it cannot be seen.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     let meta = std::fs::metadata(path).ok()?;
     let modified = (meta.mtime(), meta.mtime_nsec());
-    Some(Stamp { inode: meta.ino(), bytes: meta.len(), modified })
+    let changed = (meta.ctime(), meta.ctime_nsec());
+    Some(Stamp { inode: meta.ino(), bytes: meta.len(), modified, changed })
 }
 
 /// Whether there is something at `path`. What a failing disk does not show is taken to be there:
@@ -209,6 +212,17 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(read_key(&path).is_ok(), good, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_stamp_tells_that_a_file_may_be_read_now() {
+        let path = dir("stamp").join("k");
+        create_private(&path, b"x").unwrap();
+        let before = stamp(&path);
+        assert_eq!(stamp(&path), before);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_ne!(stamp(&path), before);
     }
 
     #[test]

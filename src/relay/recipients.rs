@@ -74,8 +74,19 @@ pub(super) async fn is_own(
     let local = is_local(address, options);
     let aliased = options.aliases.lookup(address, local).is_some();
     let key = own.lookup_key();
-    if address.lookup_key() == key || (base.lookup_key() == key && !aliased) {
+    if address.lookup_key() == key {
         return Ok(true);
+    }
+    if base.lookup_key() == key && !aliased {
+        // A whole name goes before a name with a detail: `mary-ann@` may be another account.
+        match world.deliver.recipient(address).await {
+            RecipientVerdict::Unknown => return Ok(true),
+            RecipientVerdict::Local(other) => return Ok(other == account),
+            RecipientVerdict::NotLocal => {}
+            RecipientVerdict::OverQuota | RecipientVerdict::Unavailable => {
+                return Err(replies::SENDER_UNCHECKED);
+            }
+        }
     }
     let path = RecipientPath::Mailbox(address.clone());
     match resolve(&path, options, world).await {
@@ -140,6 +151,9 @@ async fn expand(
     let mut expansion = Expansion::default();
     let mut waiting = VecDeque::from([address.clone()]);
     for _ in 0..EXPANSION_MAX {
+        if waiting.len() > EXPANSION_MAX {
+            break;
+        }
         let Some(next) = waiting.pop_front() else {
             return expansion.outcome(address, world);
         };
@@ -147,23 +161,20 @@ async fn expand(
             Some(delimiter) => next.split_detail(delimiter),
             None => (next.clone(), None),
         };
-        let local = is_local(&next, options);
-        let alias = [&next, &base].into_iter().find_map(|name| {
-            let targets = options.aliases.lookup(name, local)?;
-            Some((name.lookup_key(), targets)).filter(|(key, _)| !expansion.seen.contains(key))
-        });
-        match alias {
-            Some((key, targets)) => {
-                expansion.seen.insert(key);
-                waiting.extend(targets.iter().cloned());
-                if waiting.len() > EXPANSION_MAX {
-                    break;
-                }
+        if expansion.follow(&next, options, &mut waiting) {
+            continue;
+        }
+        // A whole name goes before a name with a detail: `mary-ann@` may be another account.
+        let whole = match &detail {
+            Some(_) => world.deliver.recipient(&next).await,
+            None => RecipientVerdict::Unknown,
+        };
+        match whole {
+            RecipientVerdict::Unknown if expansion.follow(&base, options, &mut waiting) => {}
+            RecipientVerdict::Unknown => {
+                expansion.take(world.deliver.recipient(&base).await, detail);
             }
-            None => {
-                let verdict = world.deliver.recipient(&base).await;
-                expansion.take(verdict, detail);
-            }
+            verdict => expansion.take(verdict, None),
         }
     }
     world.log.emit(&RelayEvent::AliasBroken { alias: address });
@@ -183,6 +194,24 @@ struct Expansion {
 }
 
 impl Expansion {
+    /// Puts where the alias of that name leads to behind those that wait. `false` if there is none,
+    /// or it was followed before.
+    fn follow(
+        &mut self,
+        name: &Address,
+        options: &Options,
+        waiting: &mut VecDeque<Address>,
+    ) -> bool {
+        let Some(targets) = options.aliases.lookup(name, is_local(name, options)) else {
+            return false;
+        };
+        let is_new = self.seen.insert(name.lookup_key());
+        if is_new {
+            waiting.extend(targets.iter().cloned());
+        }
+        is_new
+    }
+
     fn take(&mut self, verdict: RecipientVerdict, detail: Option<String>) {
         match verdict {
             RecipientVerdict::Local(account) => {

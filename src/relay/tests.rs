@@ -45,6 +45,8 @@ impl Deliver for Mailbox {
             }
             ("alice", _) => RecipientVerdict::Local(AccountNumber(1)),
             ("bob", _) => RecipientVerdict::Local(AccountNumber(2)),
+            // An account whose name looks like one of alice's details.
+            ("alice+club", _) => RecipientVerdict::Local(AccountNumber(3)),
             ("full", _) => RecipientVerdict::OverQuota,
             ("locked", _) => RecipientVerdict::Unavailable,
             _ => RecipientVerdict::Unknown,
@@ -329,6 +331,17 @@ async fn recipients_are_resolved_at_rcpt() {
     // Every account once, whatever led to it.
     let accounts: Vec<_> = site.stored()[0].recipients.iter().map(|r| r.account.0).collect();
     assert_eq!(accounts, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_name_goes_before_a_name_with_a_detail() {
+    let site = site();
+    let mut client = site.connect().await;
+    client.begin(&["alice+club@ours.example", "bob+club@ours.example"]).await;
+    client.message("x", "250").await;
+    let stored = site.stored().remove(0).recipients;
+    let reached = stored.iter().map(|to| (to.account.0, to.detail.as_deref()));
+    assert_eq!(reached.collect::<Vec<_>>(), [(3, None), (2, Some("club"))]);
 }
 
 #[tokio::test(start_paused = true)]

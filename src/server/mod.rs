@@ -22,7 +22,7 @@ mod start;
 mod store;
 
 pub use signer::signer;
-pub use start::StartError;
+pub use start::{StartError, read_aliases};
 pub use store::{StoreError, lock};
 
 use crate::base::event::Log;

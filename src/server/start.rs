@@ -357,7 +357,7 @@ fn listeners_of(
 }
 
 /// The aliases of `config`, or what is wrong with their file.
-pub(super) fn read_aliases(config: &Config) -> Result<relay::Aliases, String> {
+pub fn read_aliases(config: &Config) -> Result<relay::Aliases, String> {
     let Some(path) = &config.mail.aliases else { return Ok(relay::Aliases::default()) };
     let text = files::read_text(&path.0, ALIAS_BYTES_MAX).map_err(|error| error.to_string())?;
     relay::Aliases::parse(&text, &convert::domains(config))

@@ -93,7 +93,7 @@ def _():
         assert word in words, f"{word} is not in {words}"
 
 
-@check("cli: check reads the trust anchor, the zone and the authorities, and names what is wrong")
+@check("cli: check reads trust anchor, zone, authorities and aliases, and names what is wrong")
 def _():
     empty, none = os.path.join(server.scratch, "empty"), os.path.join(server.scratch, "none")
     with open(empty, "w", encoding="utf-8") as file:
@@ -104,15 +104,17 @@ def _():
     with open(server.config_path(), encoding="utf-8") as file:
         lines = file.read().splitlines()
     for key, value, word in (("trust_anchor", empty, "DNSKEY"), ("trust_anchor", none, none),
-                             ("zone", wrong, "line 1: "), ("tls_roots", empty, empty)):
+                             ("zone", wrong, "line 1: "), ("tls_roots", empty, empty),
+                             ("aliases", none, none)):
         path = os.path.join(server.directory, "network.toml")
-        changed = with_option(lines, "network", key, f'"{value}"')
+        section = "mail" if key == "aliases" else "network"
+        changed = with_option(lines, section, key, f'"{value}"')
         with open(path, "w", encoding="utf-8") as file:
             file.write("\n".join(with_option(changed, "network", "dnssec", "true")) + "\n")
         done = subprocess.run([server.binary, "check", "--config", path], capture_output=True,
                               text=True)
         assert done.returncode != 0, f"{key} of {value} passes"
-        said = [l for l in done.stdout.splitlines() if f"error: network.{key}:" in l]
+        said = [l for l in done.stdout.splitlines() if f"error: {section}.{key}:" in l]
         equal((done.stdout.count(": error: "), len(said), word in " ".join(said)), (1, 1, True),
               done.stdout)
 

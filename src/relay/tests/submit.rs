@@ -238,6 +238,7 @@ async fn a_user_writes_under_his_own_names_alone() {
         ("<bob@ours.example>", false),
         ("<bob+alice@ours.example>", false),
         ("<alice+shared@ours.example>", false),
+        ("<alice+club@ours.example>", false),
         ("<gone@ours.example>", false),
         ("<nobody@ours.example>", false),
         ("<postmaster@ours.example>", false),
