@@ -428,7 +428,7 @@ options! {
     network: Network "How other servers are found and reached. Most of it is for closed networks." {
         resolvers: Vec<SocketAddr> = Default("[]"), Restart,
             "The name servers to ask, each with its port; empty means those of /etc/resolv.conf. \
-             They must hand on DNSSEC records.";
+             They must be resolvers and hand on DNSSEC records.";
         dnssec: bool = Default("true"), Restart,
             "Whether answers of name servers are validated by DNSSEC. Switch it off only where the \
              name servers strip signatures, for then every answer is refused.";
