@@ -7,7 +7,8 @@
 //! the server may have it, and a duplicate is certain enough with the next attempt (RFC 1047).
 //!
 //! TLS is used where it is offered; unless the configuration asks for more, a handshake that fails
-//! leads to a second connection in clear, for such mail would else go nowhere (RFC 7435).
+//! leads to a second connection in clear, for such mail would else go nowhere (RFC 7435). That one
+//! is not kept: each message tries TLS anew.
 //!
 //! # Standards
 //! RFC 5321 §4.5.3.2 (timeouts), §4.5.4 (strategy), §5.1 (order of servers); RFC 3207, RFC 7435,

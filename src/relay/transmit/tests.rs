@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::base::entropy::SeededEntropy;
-use crate::base::event::Log;
+use crate::base::event::testing::Recorder;
+use crate::base::event::{Log, LogSink};
 use crate::base::secret::SecretBytes;
 use crate::dns::{Lookup, Mx, Name, Proof, Resolver};
 use crate::relay::outgoing::{OutgoingRecipient, QueueId};
@@ -238,10 +239,11 @@ struct Site {
     transmitter: Arc<Transmitter>,
     network: Arc<Network>,
 }
+    events: Arc<Recorder>,
 
 impl Site {
     fn new(options: Options, servers: Vec<(&str, Server)>) -> Site {
-        let network = Arc::new(Network::default());
+        let (network, events) = (Arc::new(Network::default()), Arc::new(Recorder::default()));
         for (address, server) in servers {
             network.servers.lock().unwrap().insert(address.parse().unwrap(), server);
         }
@@ -249,9 +251,9 @@ impl Site {
             dial: Arc::new(Dialler(Arc::clone(&network))),
             resolver: Arc::new(Zone),
             entropy: Arc::new(SeededEntropy::new(1)),
-            log: Log::silent(),
+            log: Log::new(Arc::clone(&events) as Arc<dyn LogSink>),
         };
-        Site { transmitter: Transmitter::new(options, world), network }
+        Site { transmitter: Transmitter::new(options, world), network, events }
     }
 
     /// Sends to these local parts at `domain`; the outcomes in short.
@@ -689,6 +691,27 @@ async fn tls_is_used_where_it_is_offered_and_mail_goes_in_clear_if_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true)]
+async fn one_handshake_that_fails_puts_one_message_in_clear() {
+    let broken = Server { ehlo: &["STARTTLS", "DSN"], tls_works: false, ..Server::default() };
+    let refuses = Server { replies: vec![("STARTTLS", "454 4.7.0 not now")], ..broken.clone() };
+    for (server, connections) in [(broken, 2), (refuses, 1)] {
+        let site = one(server);
+        assert_eq!(site.send("other.example", &["x"]).await, ["a.example"]);
+        assert_eq!(site.network.connected().len(), connections);
+        assert_eq!(site.transmitter.pool.count(), 0);
+        assert_eq!(site.send("other.example", &["x"]).await, ["a.example"]);
+        let told = site.events.lines();
+        let told = told.iter().filter(|line| line.starts_with("smtp.sent-in-clear"));
+        assert_eq!((told.count(), site.network.heard("STARTTLS")), (2, 2));
+        // As soon as it works again there is TLS, and the connection is kept.
+        let works = Server { ehlo: &["STARTTLS", "DSN"], ..Server::default() };
+        site.network.servers.lock().unwrap().insert("192.0.2.1".parse().unwrap(), works);
+        assert_eq!(site.send("other.example", &["x"]).await, ["a.example tls"]);
+        assert_eq!(site.transmitter.pool.count(), 1);
+    }
+}
+
 async fn octets_behind_starttls_are_never_heard() {
     let server = Server {
         ehlo: &["STARTTLS"],
