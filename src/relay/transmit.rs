@@ -15,7 +15,9 @@
 //! RFC 7504, RFC 8314.
 //!
 //! # Known gaps
-//! No DANE (RFC 7672) and no MTA-STS (RFC 8461). How many connections one destination gets at once
+//! No DANE (RFC 7672) and no MTA-STS (RFC 8461): the name that a certificate is checked for is the
+//! one that MX records give, forged or not. A relay that is configured is checked by the name in
+//! the configuration. How many connections one destination gets at once
 //! is the queue's to decide.
 
 mod attempt;
@@ -78,16 +80,17 @@ impl Transmitter {
     /// tried; or in a sentence why nowhere.
     pub async fn route(&self, domain: &str) -> Result<Vec<String>, String> {
         let settings = self.settings();
-        let places = self.places(domain, &settings.options).await;
+        let places = self.places(domain, &settings).await;
         places
             .map(|places| places.iter().map(Place::name).collect())
             .map_err(|no_route| no_route.text)
     }
 
-    async fn places(&self, domain: &str, options: &Options) -> Result<Vec<Place>, NoRoute> {
+    async fn places(&self, domain: &str, settings: &Settings) -> Result<Vec<Place>, NoRoute> {
         let (resolver, entropy) = (self.world.resolver.as_ref(), self.world.entropy.as_ref());
+        let Settings { options, check, .. } = settings;
         match &options.relayhost {
-            Some(relayhost) => relayhost.places(resolver, entropy).await,
+            Some(relayhost) => relayhost.places(resolver, entropy, *check).await,
             None => route::places(domain, resolver, entropy, &options.hostname).await,
         }
     }

@@ -81,7 +81,7 @@ impl<'a> Attempt<'a> {
     }
 
     pub async fn run(mut self) -> Vec<Outcome> {
-        match self.transmitter.places(&self.consignment.domain, &self.settings.options).await {
+        match self.transmitter.places(&self.consignment.domain, self.settings).await {
             Ok(places) => {
                 for place in &places {
                     if self.is_over() || self.try_place(place).await.is_break() {
