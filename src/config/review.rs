@@ -6,6 +6,8 @@ use super::values::LogAddresses;
 use super::{Config, convert};
 use crate::mailauth::KeyKind;
 use crate::plan::{Policy, Whose};
+use crate::relay::Relayhost;
+use crate::relay::transmit::TlsPolicy;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -133,6 +135,12 @@ fn outgoing(config: &Config) -> Vec<Remark> {
             false => "outgoing.relayhost_password_file",
         };
         remarks.push(error(key, text));
+    }
+    let checks_name = !user.is_empty() || outgoing.tls == TlsPolicy::Verify;
+    if checks_name && outgoing.relayhost.as_ref().is_some_and(Relayhost::means_mx) {
+        let text = "is connected to by this name itself and not by its MX records, because its \
+                    certificate is checked; brackets around the name say so";
+        remarks.push(warning("outgoing.relayhost", text));
     }
     if outgoing.port.0 != 25 && outgoing.relayhost.is_none() {
         let text = "other servers take mail at port 25; another one is for closed networks";
@@ -352,6 +360,8 @@ mod tests {
         assert_eq!(key("", "me", "/etc/password"), Some("outgoing.relayhost_user"));
         assert_eq!(key("[relay.example]", "", "/p"), Some("outgoing.relayhost_user"));
         assert_eq!(key("[relay.example]", "me", ""), Some("outgoing.relayhost_password_file"));
+        assert_eq!(key("relay.example", "", ""), None);
+        assert_eq!(key("relay.example", "me", "/p"), Some("outgoing.relayhost"));
     }
 
     #[test]

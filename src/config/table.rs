@@ -267,18 +267,21 @@ options! {
     }
     outgoing: Outgoing "Mail to other servers." {
         relayhost: Option<Relayhost> = Default(r#""""#), Reload,
-            "A relay that takes all mail, as in \"[relay.example.net]:587\"; brackets mean that \
-             its MX records are not looked for. When empty, mail goes to the servers of each \
-             domain.";
+            "A relay that takes all mail, as in \"[relay.example.net]:587\"; without brackets its \
+             MX records are followed, except with relayhost_user or tls = \"verify\", where its \
+             certificate has to be valid for the name that stands here. When empty, mail goes to \
+             the servers of each domain.";
         relayhost_user: String = Default(r#""""#), Reload,
             "Who to log in as at the relay, or nobody when empty. A login takes place only over \
-             TLS with a certificate that is valid for the relay's name.";
+             TLS with a certificate that is valid for the name in relayhost.";
         relayhost_password_file: Option<FilePath> = Default(r#""""#), Reload,
             "A file with the password in its first line. Only the server's user should be able to \
              read it.";
         tls: TlsPolicy = Default(r#""may""#), Reload,
             "Whether mail goes out by TLS: where it is offered and works, always, or always and \
-             with a valid certificate. What cannot be sent so waits and then comes back.";
+             with a certificate that is valid for the name of the relay or, without one, for the \
+             name in the domain's MX record, which can be forged where DNSSEC does not protect it. \
+             What cannot be sent so waits and then comes back.";
         port: Port = Default("25"), Reload,
             "The port that is connected to where the relay names none; 465 means TLS from the \
              first octet. Other servers listen on 25.";
@@ -428,7 +431,7 @@ options! {
     network: Network "How other servers are found and reached. Most of it is for closed networks." {
         resolvers: Vec<SocketAddr> = Default("[]"), Restart,
             "The name servers to ask, each with its port; empty means those of /etc/resolv.conf. \
-             They must hand on DNSSEC records.";
+             They must be resolvers and hand on DNSSEC records.";
         dnssec: bool = Default("true"), Restart,
             "Whether answers of name servers are validated by DNSSEC. Switch it off only where the \
              name servers strip signatures, for then every answer is refused.";

@@ -3,7 +3,8 @@
 //!
 //! What the library says is turned into the three answers of [`dns`](crate::dns), each with its
 //! proof; a doubtful case is never called an absence. An answer that validation finds false, or
-//! whose status cannot be told, is a failure.
+//! whose status cannot be told, is a failure, and so is *nothing* from a server that is no
+//! resolver.
 //!
 //! # Standards
 //! RFC 1035, RFC 4035 (DNSSEC), RFC 5155 with RFC 9276 (NSEC3), RFC 2308 (negative answers).
@@ -12,7 +13,10 @@
 //! The library has an open advisory: hostile NSEC3 records cost CPU. Each question is a task of its
 //! own with a deadline and questions are bounded in number, but the task's thread computes to the
 //! end of what it is at. Behind a name server that strips signatures everything signed is false;
-//! there validation must be switched off.
+//! there validation must be switched off. The library that judges senders asks by a resolver of its
+//! own, which takes every empty answer for an absence.
+
+mod lame;
 
 use super::files;
 use crate::base::BoxFuture;
@@ -25,7 +29,8 @@ use hickory_resolver::net::{DnsError as TheirDnsError, NetError, NoRecords};
 use hickory_resolver::proto::dnssec::{Proof as TheirProof, TrustAnchors};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name as TheirName, RData, Record, RecordType};
-use hickory_resolver::{TokioResolver, system_conf};
+use hickory_resolver::{ConnectionProvider, Resolver as TheirResolver, TokioResolver, system_conf};
+use lame::Judging;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,11 +67,9 @@ pub struct Options {
 
 /// The resolver.
 pub struct HostResolver {
-    zone: Option<Zone>,
-    inner: Result<TokioResolver, String>,
+    options: Options,
+    inner: Result<TheirResolver<Judging>, String>,
     questions: Arc<Semaphore>,
-    validate: bool,
-    time_max: Duration,
 }
 
 impl std::fmt::Debug for HostResolver {
@@ -80,11 +83,9 @@ impl HostResolver {
     /// question fails; [`HostResolver::trouble`] says why.
     pub fn new(options: Options) -> HostResolver {
         HostResolver {
-            inner: build(&options),
-            zone: options.zone,
+            inner: build(&options, Judging::default()),
+            options,
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
-            validate: options.validate,
-            time_max: options.time_max,
         }
     }
 
@@ -93,13 +94,15 @@ impl HostResolver {
         self.inner.as_ref().err().map(String::as_str)
     }
 
-    /// The library's resolver, where there is one, and the zone, for a library that asks by itself.
+    /// A resolver of the library's kind, where there can be one, and the zone, for a library that
+    /// asks by itself.
     pub(super) fn parts(&self) -> (Option<TokioResolver>, Option<&Zone>) {
-        (self.inner.as_ref().ok().cloned(), self.zone.as_ref())
+        let resolver = build(&self.options, TokioRuntimeProvider::default());
+        (resolver.ok(), self.options.zone.as_ref())
     }
 
     fn zone(&self, name: &Name) -> Option<&Zone> {
-        self.zone.as_ref().filter(|zone| zone.covers(name))
+        self.options.zone.as_ref().filter(|zone| zone.covers(name))
     }
 
     async fn ask(&self, name: &Name, kind: RecordType) -> Lookup<RData> {
@@ -114,11 +117,12 @@ impl HostResolver {
             resolver.lookup(question, kind).await
         });
         let _ended = AbortOnDrop(task.abort_handle());
-        match tokio::time::timeout(self.time_max, task).await {
+        let validate = self.options.validate;
+        match tokio::time::timeout(self.options.time_max, task).await {
             Err(_) => Lookup::Failed(DnsError::Timeout),
             Ok(Err(_)) => Lookup::Failed(DnsError::Server),
-            Ok(Ok(Ok(lookup))) => found(lookup.answers(), kind, self.validate),
-            Ok(Ok(Err(error))) => not_found(&error, &asked, self.validate),
+            Ok(Ok(Ok(lookup))) => found(lookup.answers(), kind, validate),
+            Ok(Ok(Err(error))) => not_found(&error, &asked, validate),
         }
     }
 }
@@ -131,7 +135,10 @@ impl Drop for AbortOnDrop {
     }
 }
 
-fn build(options: &Options) -> Result<TokioResolver, String> {
+fn build<P: ConnectionProvider>(
+    options: &Options,
+    provider: P,
+) -> Result<TheirResolver<P>, String> {
     let config = match options.servers.as_slice() {
         [] => {
             let (system, _) = system_conf::read_system_conf()
@@ -141,8 +148,7 @@ fn build(options: &Options) -> Result<TokioResolver, String> {
         }
         servers => ResolverConfig::from_name_servers(servers.iter().map(server).collect()),
     };
-    let provider = TokioRuntimeProvider::default();
-    let mut builder = TokioResolver::builder_with_config(config, provider);
+    let mut builder = TheirResolver::builder_with_config(config, provider);
     let theirs = builder.options_mut();
     theirs.timeout = options.time_max / 3;
     theirs.attempts = 2;

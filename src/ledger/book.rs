@@ -2,7 +2,10 @@
 //! address.
 //!
 //! Who asks has a time limit of his own. If it ends before the search does, the search is given up,
-//! and what is remembered answers in its place; nothing is learnt from that.
+//! and what is remembered answers in its place; nothing is learnt from that. A key that was not
+//! known before is told to nobody until it is durable, so that no mail goes out sealed by a key
+//! which a crash makes the book forget: the next one would be plain if the directory is hidden by
+//! then. Only where the disk refuses it, it is told all the same, and the log complains.
 
 use super::bounded::Name;
 use super::events::LedgerEvent;
@@ -152,7 +155,8 @@ impl KeyBook {
         let work = async {
             let _inside = self.gate.enter(self.kinds(name, address)).await.ok()?;
             let search = self.search(address).await;
-            self.learn(name, address, &search).await;
+            self.learn(name, address, &search);
+            self.make_durable(&name).await;
             Some(search)
         };
         let outcome = match within(&*self.timer, time_max, work).await {
@@ -193,7 +197,7 @@ impl KeyBook {
             return outcome;
         }
         let search = self.search(address).await;
-        self.learn(name, address, &search).await;
+        self.learn(name, address, &search);
         search.outcome
     }
 
@@ -209,13 +213,15 @@ impl KeyBook {
         self.memory().recall(name, address, self.clock.now())
     }
 
-    /// Takes in what was found out. A key that was not known before is durable behind it, so that
-    /// no mail goes out sealed by a key which a crash makes the book forget: the next one would be
-    /// plain if the directory is hidden by then.
-    async fn learn(&self, name: Name, address: &Address, search: &Search) {
+    /// Takes in what was found out.
+    fn learn(&self, name: Name, address: &Address, search: &Search) {
         let news = self.memory().learn(name, &search.outcome, self.clock.now());
         self.tell(address, search, news);
-        if let News::First | News::Changed = news {
+    }
+
+    /// Waits until a key that was not known before is written, whoever found it.
+    async fn make_durable(&self, name: &Name) {
+        if self.memory().is_unwritten(name) {
             let pages = Arc::clone(&self.pages);
             self.blocking.run(Box::new(move || pages.flush())).await;
         }
@@ -286,7 +292,9 @@ impl Pages {
                 (true, false) => memory.take_pending(),
             }
         };
-        if let Err(error) = file.write(&records) {
+        let outcome = file.write(&records);
+        self.memory().written();
+        if let Err(error) = outcome {
             // The file has no tail now, so that the next call writes everything.
             self.memory().must_write();
             self.log.emit(&LedgerEvent::NotWritten { error: &error.to_string() });
@@ -302,9 +310,19 @@ impl FindKey for KeyBook {
     fn find<'a>(&'a self, address: &'a Address, time_max: Duration) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
             let name = self.name_of(address);
-            let found = within(&*self.timer, time_max, self.find_anew(name, address)).await;
+            let work = async {
+                let outcome = self.find_anew(name, address).await;
+                self.make_durable(&name).await;
+                outcome
+            };
+            let found = within(&*self.timer, time_max, work).await;
+            let mut memory = self.memory();
+            if memory.is_unwritten(&name) {
+                // The time was over while the disk was at it.
+                return Verdict::Failed(FailWhy::Timeout);
+            }
             let outcome = found.unwrap_or(Outcome::Failed(FailWhy::Timeout));
-            self.memory().verdict(&name, address, outcome, self.clock.now())
+            memory.verdict(&name, address, outcome, self.clock.now())
         })
     }
 

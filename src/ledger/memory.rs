@@ -15,6 +15,7 @@ use crate::base::clock::UnixTime;
 use crate::discovery::{FailWhy, Outcome, Verdict};
 use crate::mail::Address;
 use crate::pgp::{self, Fingerprint, PeerCert, Unusable};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,6 +119,9 @@ pub(super) struct Memory {
     /// What the file does not have yet.
     pending: Vec<Record>,
     must_write: bool,
+    /// Whose first or other key is among it, and whose is being written.
+    unwritten: BTreeSet<Name>,
+    being_written: BTreeSet<Name>,
 }
 
 impl Memory {
@@ -131,6 +135,8 @@ impl Memory {
             received: Bounded::new(CONFIDENTIAL_MAX),
             pending: Vec::new(),
             must_write: false,
+            unwritten: BTreeSet::new(),
+            being_written: BTreeSet::new(),
         }
     }
 
@@ -152,9 +158,21 @@ impl Memory {
         }
     }
 
-    /// What the file should have from now on, beyond what it has.
+    /// What the file should have from now on, beyond what it has. [`Memory::written`] is to follow.
     pub fn take_pending(&mut self) -> Vec<Record> {
+        self.being_written = std::mem::take(&mut self.unwritten);
         std::mem::take(&mut self.pending)
+    }
+
+    /// What was taken to be written is written, or the disk has refused it.
+    pub fn written(&mut self) {
+        self.being_written.clear();
+    }
+
+    /// Whether a first or another key was found for the name and the file was not asked yet, or has
+    /// not answered, to take it.
+    pub fn is_unwritten(&self, name: &Name) -> bool {
+        self.unwritten.contains(name) || self.being_written.contains(name)
     }
 
     pub fn has_pending(&self) -> bool {
@@ -166,9 +184,10 @@ impl Memory {
         self.must_write = true;
     }
 
-    /// All that a new file should have. Nothing is pending afterwards.
+    /// All that a new file should have. Nothing is pending afterwards. [`Memory::written`] is to
+    /// follow.
     pub fn all(&mut self) -> Vec<Record> {
-        self.pending.clear();
+        drop(self.take_pending());
         self.must_write = false;
         let keys = self.keys.iter().map(|(name, known)| key_record(*name, known));
         let sealed = self.sealed.iter().map(|(name, at)| Record::Sealed { name: *name, at: *at });
@@ -309,6 +328,9 @@ impl Memory {
             false => key_record(name, &known),
         });
         self.put(name, known);
+        if news != News::None {
+            self.unwritten.insert(name);
+        }
         news
     }
 

@@ -2,7 +2,8 @@
 //! years, and what a disk may lose.
 
 use super::{KeyBook, Options, Parts};
-use crate::base::blocking::InPlace;
+use crate::base::BoxFuture;
+use crate::base::blocking::{Blocking, InPlace};
 use crate::base::clock::Clock;
 use crate::base::crypto::Key;
 use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk};
@@ -68,13 +69,17 @@ impl World {
     }
 
     fn open_with(&self, root_seed: u64) -> KeyBook {
+        self.open_over(root_seed, Arc::new(InPlace))
+    }
+
+    fn open_over(&self, root_seed: u64, blocking: Arc<dyn Blocking>) -> KeyBook {
         let world = self.net.world();
         KeyBook::open(Parts {
             finder: self.net.finder(Vet::default()),
             disk: Arc::new(self.disk.clone()),
             clock: world.clock,
             timer: world.timer,
-            blocking: Arc::new(InPlace),
+            blocking,
             entropy: Arc::new(SeededEntropy::new(7)),
             log: Log::new(Arc::clone(&self.heard) as Arc<dyn LogSink>),
             root: Key::random(&SeededEntropy::new(root_seed)),
@@ -289,6 +294,93 @@ async fn a_first_sight_and_a_changed_key_outlive_a_power_cut_at_once() {
         world.net.clock.advance(2 * DAY);
         assert_eq!(is_stale(&find(&book).await), Some(true));
     }
+}
+
+/// A disk that does nothing until it is let.
+#[derive(Default)]
+struct SlowDisk(Mutex<Vec<Begun>>);
+
+type Begun = (Box<dyn FnOnce() + Send>, tokio::sync::oneshot::Sender<()>);
+
+impl SlowDisk {
+    fn is_asked(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn go_on(&self) {
+        for (work, done) in std::mem::take(&mut *self.0.lock().unwrap()) {
+            work();
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Blocking for SlowDisk {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.0.lock().unwrap().push((work, done));
+        Box::pin(async move { wait.await.unwrap_or(()) })
+    }
+}
+
+/// Somebody else finds the key in memory while it is still being written for the first one, or has
+/// been given up by him: he waits for the disk as well.
+#[tokio::test]
+async fn nobody_is_told_of_a_key_before_it_is_durable() {
+    let world = World::new();
+    let disk = Arc::new(SlowDisk::default());
+    let book = Arc::new(world.open_over(1, disk.clone()));
+    world.net.serve(&cert());
+    let ask = |book: &Arc<KeyBook>| {
+        let book = Arc::clone(book);
+        tokio::spawn(async move { find(&book).await })
+    };
+    let settle = async || {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let first = ask(&book);
+    settle().await;
+    assert_eq!(disk.is_asked(), 1);
+    let second = ask(&book);
+    settle().await;
+    assert!(!first.is_finished() && !second.is_finished());
+    first.abort();
+    let third = ask(&book);
+    settle().await;
+    assert!(!second.is_finished() && !third.is_finished());
+    disk.go_on();
+    for task in [second, third] {
+        assert_eq!(is_stale(&task.await.unwrap()), Some(false));
+    }
+    world.disk.power_cut(Loss::All);
+    assert!(world.open().known(&alice()).is_some());
+    // What is written costs nobody a wait.
+    assert_eq!(is_stale(&find(&book).await), Some(false));
+    assert_eq!(world.net.asked().len(), 1);
+}
+
+/// The time is over while the disk is at it: mail waits, and is not sealed by what memory has.
+#[tokio::test]
+async fn who_has_no_time_for_the_disk_is_told_of_no_key() {
+    let world = World::new();
+    let disk = Arc::new(SlowDisk::default());
+    let book = Arc::new(world.open_over(1, disk.clone()));
+    world.net.serve(&cert());
+    let first = {
+        let book = Arc::clone(&book);
+        tokio::spawn(async move { find(&book).await })
+    };
+    while disk.is_asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    *world.net.passed.lock().unwrap() = TIME_MAX;
+    *world.net.stuck.lock().unwrap() = true;
+    assert_eq!(find(&book).await, Verdict::Failed(FailWhy::Timeout));
+    disk.go_on();
+    assert_eq!(is_stale(&find(&book).await), Some(false));
 }
 
 /// A key is a key, also when it cannot be written.

@@ -4,12 +4,18 @@
 //! own address is not tried in their place, and the message waits.
 //!
 //! # Standards
-//! RFC 5321 §5.1 and §4.1.3 (address literals), RFC 7505 (null MX), RFC 3463 (codes).
+//! RFC 5321 §5.1 and §4.1.3 (address literals), RFC 7505 (null MX), RFC 3463 (codes), RFC 6125 §6
+//! (which name a certificate is for).
+//!
+//! # Known gaps
+//! Whether DNSSEC vouches for the MX records of a domain is not looked at: where it does not, who
+//! can forge them says which servers' certificates are asked for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::entropy::{self, Entropy};
 use crate::dns::{DnsError, Lookup, Mx, Name, Resolver};
+use crate::seams::PeerCheck;
 
 /// MX records of one domain that are looked at, best first. Large sites have some ten.
 const MX_HOSTS_MAX: usize = 20;
@@ -84,7 +90,7 @@ impl std::error::Error for RelayhostError {}
 
 impl Relayhost {
     /// Reads a relay. Brackets mean that the host itself is meant, without a look for MX records;
-    /// an address has to stand in them.
+    /// an address has to stand in them. Where certificates are checked it is always meant itself.
     pub fn parse(text: &str) -> Result<Relayhost, RelayhostError> {
         let (inside, rest) = match text.strip_prefix('[') {
             Some(text) => text.split_once(']').ok_or(RelayhostError)?,
@@ -107,6 +113,11 @@ impl Relayhost {
         Ok(Relayhost { place, port, mx: !bracketed })
     }
 
+    /// Whether it is written so that its MX records are meant.
+    pub fn means_mx(&self) -> bool {
+        self.mx
+    }
+
     /// The port, if one is named.
     pub fn port(&self) -> Option<u16> {
         self.port
@@ -117,10 +128,17 @@ impl Relayhost {
         &self,
         resolver: &dyn Resolver,
         entropy: &dyn Entropy,
+        check: PeerCheck,
     ) -> Result<Vec<Place>, NoRoute> {
-        match &self.place {
-            Place::Host(name) if self.mx => exchangers(name, resolver, entropy, None).await,
-            place => Ok(vec![place.clone()]),
+        match (&self.place, check) {
+            // Who can forge an answer of the name system could name the server that gets the mail,
+            // and the password, and has a certificate for it. The name that counts is the one that
+            // was written down (RFC 6125 §6.2.1).
+            (place, PeerCheck::Name) => Ok(vec![place.clone()]),
+            (Place::Host(name), PeerCheck::Nothing) if self.mx => {
+                exchangers(name, resolver, entropy, None).await
+            }
+            (place, PeerCheck::Nothing) => Ok(vec![place.clone()]),
         }
     }
 }

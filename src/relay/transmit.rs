@@ -7,14 +7,17 @@
 //! the server may have it, and a duplicate is certain enough with the next attempt (RFC 1047).
 //!
 //! TLS is used where it is offered; unless the configuration asks for more, a handshake that fails
-//! leads to a second connection in clear, for such mail would else go nowhere (RFC 7435).
+//! leads to a second connection in clear, for such mail would else go nowhere (RFC 7435). That one
+//! is not kept: each message tries TLS anew.
 //!
 //! # Standards
 //! RFC 5321 §4.5.3.2 (timeouts), §4.5.4 (strategy), §5.1 (order of servers); RFC 3207, RFC 7435,
 //! RFC 7504, RFC 8314.
 //!
 //! # Known gaps
-//! No DANE (RFC 7672) and no MTA-STS (RFC 8461). How many connections one destination gets at once
+//! No DANE (RFC 7672) and no MTA-STS (RFC 8461): the name that a certificate is checked for is the
+//! one that MX records give, forged or not. A relay that is configured is checked by the name in
+//! the configuration. How many connections one destination gets at once
 //! is the queue's to decide.
 
 mod attempt;
@@ -77,16 +80,17 @@ impl Transmitter {
     /// tried; or in a sentence why nowhere.
     pub async fn route(&self, domain: &str) -> Result<Vec<String>, String> {
         let settings = self.settings();
-        let places = self.places(domain, &settings.options).await;
+        let places = self.places(domain, &settings).await;
         places
             .map(|places| places.iter().map(Place::name).collect())
             .map_err(|no_route| no_route.text)
     }
 
-    async fn places(&self, domain: &str, options: &Options) -> Result<Vec<Place>, NoRoute> {
+    async fn places(&self, domain: &str, settings: &Settings) -> Result<Vec<Place>, NoRoute> {
         let (resolver, entropy) = (self.world.resolver.as_ref(), self.world.entropy.as_ref());
+        let Settings { options, check, .. } = settings;
         match &options.relayhost {
-            Some(relayhost) => relayhost.places(resolver, entropy).await,
+            Some(relayhost) => relayhost.places(resolver, entropy, *check).await,
             None => route::places(domain, resolver, entropy, &options.hostname).await,
         }
     }

@@ -132,6 +132,20 @@ fn answer(question: &Message) -> Option<Message> {
     answer.add_query(query.clone());
     let data = match (name.to_lowercase().to_string().as_str(), query.query_type()) {
         ("slow.example.", _) => return None,
+        // No resolver and not responsible: refers to the root.
+        ("referred.example.", _) => {
+            answer.metadata.recursion_available = false;
+            let ns = RData::NS(rdata::NS(theirs("a.root.example.")));
+            answer.add_authority(Record::from_rdata(TheirName::root(), 60, ns));
+            return Some(answer);
+        }
+        ("unknown.example.", _) => {
+            answer.metadata.recursion_available = false;
+            answer.metadata.response_code = ResponseCode::NXDomain;
+            return Some(answer);
+        }
+        // A forwarder, from its cache.
+        ("bare.example.", _) => return Some(answer),
         ("lame.example.", _) => {
             answer.metadata.response_code = ResponseCode::ServFail;
             return Some(answer);
@@ -195,7 +209,10 @@ async fn questions_reach_the_configured_server_and_answers_keep_their_kind() {
     let gone = Lookup::Absent { no_name: true, proof: insecure };
     assert_eq!(resolver.mx(&name("gone.example")).await, gone);
     let failed = Lookup::Failed(DnsError::Server);
-    assert_eq!(resolver.addresses(&name("lame.example")).await, failed);
+    for asked in ["lame.example", "referred.example", "unknown.example"] {
+        assert_eq!(resolver.addresses(&name(asked)).await, failed, "{asked}");
+    }
+    assert_eq!(resolver.addresses(&name("bare.example")).await, absent(false));
     let started = std::time::Instant::now();
     let failed = Lookup::Failed(DnsError::Timeout);
     assert_eq!(resolver.txt(&name("slow.example")).await, Lookup::Failed(DnsError::Timeout));

@@ -32,6 +32,8 @@ pub(in super::super) enum QueueEvent<'a> {
     Command { id: QueueId, what: &'static str },
     /// What lies on the disk does not open.
     Damaged { id: QueueId },
+    /// How far it had come cannot be read; it is held.
+    ProgressLost { id: QueueId },
     /// A round ended by an internal error; its recipients are tried again.
     RoundFailed { id: QueueId },
     /// What happened could not be recorded; it is tried again, and a restart repeats deliveries.
@@ -46,9 +48,8 @@ impl Event for QueueEvent<'_> {
     fn level(&self) -> Level {
         use QueueEvent::*;
         match self {
-            Damaged { .. } | RoundFailed { .. } | ReportLost { .. } | NotRecorded { .. } => {
-                Level::Error
-            }
+            Damaged { .. } | ProgressLost { .. } | RoundFailed { .. } => Level::Error,
+            ReportLost { .. } | NotRecorded { .. } => Level::Error,
             DayNotBegun { .. } | DayNotEnded { .. } => Level::Error,
             Restored { unreadable, .. } if *unreadable > 0 => Level::Error,
             Bounced { .. } | Held { .. } | NotReported { .. } => Level::Warn,
@@ -71,6 +72,7 @@ impl Event for QueueEvent<'_> {
             Removed { .. } => "queue.removed",
             Command { .. } => "queue.command",
             Damaged { .. } => "queue.damaged",
+            ProgressLost { .. } => "queue.progress-lost",
             RoundFailed { .. } => "queue.round-failed",
             NotRecorded { .. } => "queue.not-recorded",
             DayNotBegun { .. } => "queue.day-not-begun",
@@ -122,7 +124,9 @@ impl Event for QueueEvent<'_> {
                 fields.id("id", id);
                 fields.word("what", what);
             }
-            Removed { id } | Damaged { id } | RoundFailed { id } => fields.id("id", id),
+            Removed { id } | Damaged { id } | ProgressLost { id } | RoundFailed { id } => {
+                fields.id("id", id);
+            }
             NotRecorded { items } => fields.number("items", *items),
             DayNotBegun { error } | DayNotEnded { error } => fields.quoted("error", error),
         }

@@ -136,11 +136,14 @@ async fn relays_are_read() {
     }
     let records = mx(&[(20, "b.example"), (10, "us.example")]);
     let zone = Zone { mx: records, addresses: absent(false) };
-    let places = async |text: &str| {
+    let places = async |text: &str, check| {
         let relay = Relayhost::parse(text).unwrap();
-        relay.places(&zone, &SeededEntropy::new(1)).await.unwrap()
+        let places = relay.places(&zone, &SeededEntropy::new(1), check).await.unwrap();
+        places.iter().map(Place::name).collect::<Vec<_>>()
     };
-    let names = places("domain.example").await.iter().map(Place::name).collect::<Vec<_>>();
-    assert_eq!(names, ["us.example", "b.example"]);
-    assert_eq!(places("[domain.example]").await.len(), 1);
+    assert_eq!(places("domain.example", PeerCheck::Nothing).await, ["us.example", "b.example"]);
+    assert_eq!(places("[domain.example]", PeerCheck::Nothing).await, ["domain.example"]);
+    // The name system does not choose whose certificate is asked for.
+    assert_eq!(places("domain.example", PeerCheck::Name).await, ["domain.example"]);
+    assert_eq!(places("[domain.example]", PeerCheck::Name).await, ["domain.example"]);
 }

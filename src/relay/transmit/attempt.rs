@@ -81,7 +81,7 @@ impl<'a> Attempt<'a> {
     }
 
     pub async fn run(mut self) -> Vec<Outcome> {
-        match self.transmitter.places(&self.consignment.domain, &self.settings.options).await {
+        match self.transmitter.places(&self.consignment.domain, self.settings).await {
             Ok(places) => {
                 for place in &places {
                     if self.is_over() || self.try_place(place).await.is_break() {
@@ -182,18 +182,32 @@ impl<'a> Attempt<'a> {
         let error = match self.open_as(target, host, &settings.usual).await {
             Err(NoSession::Handshake(error)) => error,
             Err(NoSession::Trouble(trouble)) => return Err(trouble),
-            Ok(connection) => return Ok(connection),
+            Ok(mut connection) => {
+                if connection.client.extensions().starttls && !connection.client.is_protected() {
+                    self.falls_back(&mut connection);
+                }
+                return Ok(connection);
+            }
         };
         if settings.policy != TlsPolicy::May || target.port() == SUBMISSIONS_PORT {
             return Err(Trouble::handshake(host, &error));
         }
-        let event = TransmitEvent::SentInClear { id: self.consignment.id, peer: target.ip() };
-        self.transmitter.world.log.emit(&event);
         match self.open_as(target, host, &settings.clear).await {
             Err(NoSession::Handshake(error)) => Err(Trouble::handshake(host, &error)),
             Err(NoSession::Trouble(trouble)) => Err(trouble),
-            Ok(connection) => Ok(connection),
+            Ok(mut connection) => {
+                self.falls_back(&mut connection);
+                Ok(connection)
+            }
         }
+    }
+
+    /// The server offers TLS, and this connection has none. It is for this message alone: the next
+    /// one tries TLS anew, so that one handshake that fails, or is made to, exposes one message.
+    fn falls_back(&self, connection: &mut Connection) {
+        connection.is_last_resort = true;
+        let (id, peer) = (self.consignment.id, connection.peer.ip());
+        self.transmitter.world.log.emit(&TransmitEvent::SentInClear { id, peer });
     }
 
     async fn open_as(

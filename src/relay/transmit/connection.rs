@@ -33,6 +33,8 @@ pub(super) struct Connection {
     /// Transactions that were done.
     pub transactions: u32,
     pub since: Instant,
+    /// In clear although TLS was offered: not for a second message.
+    pub is_last_resort: bool,
     timeouts: Arc<Timeouts>,
     buffer: Box<[u8]>,
     flushed: bool,
@@ -67,6 +69,7 @@ impl Connection {
             tls,
             transactions: 0,
             since: now,
+            is_last_resort: false,
             timeouts,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             flushed: true,

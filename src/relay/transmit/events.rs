@@ -22,7 +22,7 @@ pub(super) enum TransmitEvent<'a> {
     },
     /// A server could not be used.
     ServerFailed { id: QueueId, peer: Option<IpAddr>, status: Status, why: &'static str },
-    /// A TLS handshake failed, and mail goes in clear instead.
+    /// TLS was offered and failed, and this message goes in clear instead.
     SentInClear { id: QueueId, peer: IpAddr },
     /// There is nowhere to go.
     NoRoute { id: QueueId, domain: &'a str, status: &'static str },

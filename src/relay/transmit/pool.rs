@@ -1,7 +1,8 @@
 //! Connections that wait a few seconds for the next message to the same server.
 //!
 //! The one that came last is taken first, so that no more stay open than are needed. One task
-//! closes those that have waited too long; it lives only while there are any.
+//! closes those that have waited too long; it lives only while there are any. One in clear whose
+//! server offers TLS is not kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +74,7 @@ impl Pool {
         let now = Instant::now();
         let until = (now + reuse.idle).min(connection.since + reuse.age);
         let worn = connection.transactions >= reuse.transactions_max || until <= now;
+        let worn = worn || connection.is_last_resort;
         let mut inner = self.lock();
         let full = inner.count >= reuse.waiting_max || inner.generation != generation;
         if worn || full || !connection.client.is_ready() {

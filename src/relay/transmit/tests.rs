@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::base::entropy::SeededEntropy;
-use crate::base::event::Log;
+use crate::base::event::testing::Recorder;
+use crate::base::event::{Log, LogSink};
 use crate::base::secret::SecretBytes;
 use crate::dns::{Lookup, Mx, Name, Proof, Resolver};
 use crate::relay::outgoing::{OutgoingRecipient, QueueId};
@@ -190,13 +191,13 @@ impl Dial for Dialler {
 }
 
 /// `domain.example` has two servers, 10 `a` (192.0.2.1) and 20 `b` (192.0.2.2); `six.example` is
-/// at 2001:db8::1 and 192.0.2.1.
+/// at 2001:db8::1 and 192.0.2.1. `isp.example` is at 192.0.2.1, and its MX, unsigned, is `b`.
 struct Zone;
 
 impl Resolver for Zone {
     fn addresses<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Lookup<IpAddr>> {
         let records = match name.as_str() {
-            "a.example" | "relay.example" => vec!["192.0.2.1"],
+            "a.example" | "relay.example" | "isp.example" => vec!["192.0.2.1"],
             "b.example" => vec!["192.0.2.2"],
             "six.example" => vec!["2001:db8::1", "192.0.2.1"],
             "near.example" => vec!["127.0.0.1"],
@@ -210,6 +211,7 @@ impl Resolver for Zone {
         let records: &[(u16, &str)] = match name.as_str() {
             "domain.example" => &[(10, "a.example"), (20, "b.example")],
             "other.example" => &[(10, "a.example")],
+            "isp.example" => &[(10, "b.example")],
             _ => &[],
         };
         let records = records
@@ -237,11 +239,12 @@ fn found<T>(records: Vec<T>) -> Lookup<T> {
 struct Site {
     transmitter: Arc<Transmitter>,
     network: Arc<Network>,
+    events: Arc<Recorder>,
 }
 
 impl Site {
     fn new(options: Options, servers: Vec<(&str, Server)>) -> Site {
-        let network = Arc::new(Network::default());
+        let (network, events) = (Arc::new(Network::default()), Arc::new(Recorder::default()));
         for (address, server) in servers {
             network.servers.lock().unwrap().insert(address.parse().unwrap(), server);
         }
@@ -249,9 +252,9 @@ impl Site {
             dial: Arc::new(Dialler(Arc::clone(&network))),
             resolver: Arc::new(Zone),
             entropy: Arc::new(SeededEntropy::new(1)),
-            log: Log::silent(),
+            log: Log::new(Arc::clone(&events) as Arc<dyn LogSink>),
         };
-        Site { transmitter: Transmitter::new(options, world), network }
+        Site { transmitter: Transmitter::new(options, world), network, events }
     }
 
     /// Sends to these local parts at `domain`; the outcomes in short.
@@ -689,6 +692,27 @@ async fn tls_is_used_where_it_is_offered_and_mail_goes_in_clear_if_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_handshake_that_fails_puts_one_message_in_clear() {
+    let broken = Server { ehlo: &["STARTTLS", "DSN"], tls_works: false, ..Server::default() };
+    let refuses = Server { replies: vec![("STARTTLS", "454 4.7.0 not now")], ..broken.clone() };
+    for (server, connections) in [(broken, 2), (refuses, 1)] {
+        let site = one(server);
+        assert_eq!(site.send("other.example", &["x"]).await, ["a.example"]);
+        assert_eq!(site.network.connected().len(), connections);
+        assert_eq!(site.transmitter.pool.count(), 0);
+        assert_eq!(site.send("other.example", &["x"]).await, ["a.example"]);
+        let told = site.events.lines();
+        let told = told.iter().filter(|line| line.starts_with("smtp.sent-in-clear"));
+        assert_eq!((told.count(), site.network.heard("STARTTLS")), (2, 2));
+        // As soon as it works again there is TLS, and the connection is kept.
+        let works = Server { ehlo: &["STARTTLS", "DSN"], ..Server::default() };
+        site.network.servers.lock().unwrap().insert("192.0.2.1".parse().unwrap(), works);
+        assert_eq!(site.send("other.example", &["x"]).await, ["a.example tls"]);
+        assert_eq!(site.transmitter.pool.count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn octets_behind_starttls_are_never_heard() {
     let server = Server {
         ehlo: &["STARTTLS"],
@@ -701,16 +725,35 @@ async fn octets_behind_starttls_are_never_heard() {
     assert!(site.network.checks.lock().unwrap().is_empty());
 }
 
+fn relay(text: &str, credential: bool) -> Options {
+    let password = || SecretBytes::copy_from(b"secret");
+    let login = || Arc::new(Credential { user: "me".into(), password: password() });
+    Options {
+        relayhost: Some(Relayhost::parse(text).unwrap()),
+        credential: credential.then(login),
+        ..options()
+    }
+}
+
+/// Whoever forges the MX records of the relay's domain gets neither the password nor the mail.
+#[tokio::test(start_paused = true)]
+async fn what_names_the_relay_is_the_configuration_where_its_certificate_is_checked() {
+    let offers = || Server { ehlo: &["STARTTLS", "AUTH PLAIN", "DSN"], ..Server::default() };
+    let site = |options| Site::new(options, vec![("192.0.2.1", offers()), ("192.0.2.2", offers())]);
+    let verify = Options { tls: TlsPolicy::Verify, ..relay("isp.example", false) };
+    for (options, logins) in [(relay("isp.example", true), 1), (verify, 0)] {
+        let site = site(options);
+        assert_eq!(site.send("elsewhere.example", &["x"]).await, ["isp.example tls"]);
+        assert_eq!(site.network.connected(), ["192.0.2.1:25"]);
+        assert_eq!(*site.network.checks.lock().unwrap(), [PeerCheck::Name]);
+        assert_eq!(site.network.heard("AUTH"), logins);
+    }
+    let site = site(relay("isp.example", false));
+    assert_eq!(site.send("elsewhere.example", &["x"]).await, ["b.example tls"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_relay_takes_all_and_is_logged_in_to_over_verified_tls() {
-    let relay = |text: &str, credential: bool| Options {
-        relayhost: Some(Relayhost::parse(text).unwrap()),
-        credential: credential.then(|| {
-            let password = SecretBytes::copy_from(b"secret");
-            Arc::new(Credential { user: "me".into(), password })
-        }),
-        ..options()
-    };
     let offers = Server { ehlo: &["STARTTLS", "AUTH PLAIN", "DSN"], ..Server::default() };
     let servers = || vec![("192.0.2.1", offers.clone())];
     let site = Site::new(relay("[relay.example]:587", true), servers());

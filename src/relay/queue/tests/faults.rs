@@ -3,7 +3,11 @@
 
 use super::house::*;
 use crate::base::disk::memory::{Failure, Fault, Loss, Op};
+use crate::journal::{Body, Class, Entry};
 use crate::relay::outgoing::*;
+use crate::relay::queue::Queue;
+use crate::relay::queue::storage::{Place, shard};
+use crate::store::Log;
 use std::collections::BTreeMap;
 
 const HOUR: u64 = 60 * 60;
@@ -187,6 +191,86 @@ async fn what_rots_on_the_disk_is_told_to_its_owner() {
     assert!(report.contains("damaged on this server's disk") && !report.contains("xxx"));
     assert!(running.queue.is_empty());
     running.stop().await;
+}
+
+/// Two recipients of which one was reached, then the administrator's hold; and another message.
+async fn one_on_hold(house: &House) -> QueueId {
+    house.network(|consignment| {
+        let outcome = |to: &OutgoingRecipient| match to.address.local() {
+            "bob" => Outcome::Deferred(failure("4.2.1")),
+            _ => delivered(),
+        };
+        consignment.recipients.iter().map(outcome).collect()
+    });
+    let running = house.start().await;
+    let id = running.send(house.message(&["bob@b.example", "eve@c.example"], "one")).await;
+    sleep(10).await;
+    running.queue.hold(id).await.unwrap();
+    running.send(house.message(&["bob@d.example"], "two")).await;
+    sleep(10).await;
+    running.die().await;
+    house.network(deliver_all);
+    id
+}
+
+/// It is on hold at every start, until it is released.
+async fn is_held_until_released(house: &House, id: QueueId) {
+    assert_eq!(house.delivered(), ["eve@c.example"]);
+    for _ in 0..2 {
+        let running = house.start().await;
+        sleep(24 * HOUR).await;
+        assert!(house.saw("queue.progress-lost"));
+        assert_eq!(house.delivered(), ["eve@c.example", "bob@d.example"]);
+        let line = running.queue.show(id).await.unwrap();
+        assert_eq!(line.state, "held");
+        assert!(line.recipients[1].text.as_ref().unwrap().contains("cannot be read"));
+        running.die().await;
+    }
+    let running = house.start().await;
+    running.queue.unhold(id).await.unwrap();
+    sleep(10).await;
+    assert_eq!(house.delivered()[2..], ["bob@b.example", "eve@c.example"]);
+    assert!(running.queue.is_empty());
+    running.stop().await;
+}
+
+fn place(queue: &Queue, id: QueueId) -> Place {
+    queue.places().get(&id.into()).copied().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_whose_progress_does_not_open_is_held() {
+    let house = House::new(3);
+    let id = one_on_hold(&house).await;
+    let (queue, logs) = house.open().await.unwrap();
+    let object = place(&queue, id).object;
+    let (class, account, head) = (Class::Account, shard(&object), vec![7; 100]);
+    let entry = Entry { class, account, object, head, body: Body::None };
+    let log = logs.open.lock().unwrap().values().next().cloned().unwrap();
+    log.submit(vec![entry]).await.unwrap();
+    assert!(!house.saw("queue.progress-lost"));
+    is_held_until_released(&house, id).await;
+}
+
+/// In the head, and in the frame's header, behind which nobody knows whose it was.
+#[tokio::test(start_paused = true)]
+async fn an_item_whose_progress_rots_is_held() {
+    for before in [0, 40, 100] {
+        let mut house = House::new(4);
+        let id = one_on_hold(&house).await;
+        let (queue, logs) = house.open().await.unwrap();
+        let at = place(&queue, id).progress.unwrap();
+        let log = logs.open.lock().unwrap().values().next().cloned().unwrap();
+        let head = log.reader().head(at).unwrap();
+        let found = house.disk.paths().into_iter().find_map(|path| {
+            let file = house.disk.contents(&path)?;
+            Some((file.windows(head.len()).position(|window| window == head)?, path))
+        });
+        let (offset, path) = found.unwrap();
+        house.rots = true;
+        house.disk.flip(&path, (offset - before) as u64, 1);
+        is_held_until_released(&house, id).await;
+    }
 }
 
 /// A start with a hundred thousand messages; what it takes is measured from outside, in release.

@@ -99,6 +99,7 @@ pub struct TestLogs {
     pub disk: MemoryDisk,
     pub entropy: Arc<SeededEntropy>,
     pub open: Mutex<BTreeMap<u32, Arc<TestLog>>>,
+    rots: bool,
 }
 
 impl TestLogs {
@@ -109,7 +110,7 @@ impl TestLogs {
         let shared = Arc::new(disk.clone());
         let (journal, recovery) = Journal::open(shared, options, self.entropy.clone())
             .map_err(|error| format!("{error:?}"))?;
-        assert_eq!(recovery.damage, []);
+        assert!(self.rots || recovery.damage.is_empty(), "{:?}", recovery.damage);
         let reader = journal.reader();
         let log = Arc::new(TestLog { disk, journal: Mutex::new(journal), reader });
         self.open.lock().unwrap().insert(slot, log.clone());
@@ -236,6 +237,8 @@ pub struct House {
     pub events: Arc<Recorder>,
     pub options: Options,
     pub memory_bytes: u64,
+    /// Whether journals may be found damaged.
+    pub rots: bool,
 }
 
 /// A queue that runs.
@@ -270,13 +273,14 @@ impl House {
             events: Arc::default(),
             options: Options::default(),
             memory_bytes: 1 << 20,
+            rots: false,
         }
     }
 
     /// Opens the queue; the runner does not run yet.
     pub async fn open(&self) -> Result<(Queue, Arc<TestLogs>), OpenError> {
         let (disk, entropy) = (self.disk.clone(), self.entropy.clone());
-        let logs = Arc::new(TestLogs { disk, entropy, open: Mutex::default() });
+        let logs = Arc::new(TestLogs { disk, entropy, open: Mutex::default(), rots: self.rots });
         let world = World {
             disk: Arc::new(self.disk.clone()) as Arc<dyn Disk>,
             root: self.root.clone(),
