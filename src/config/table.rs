@@ -363,11 +363,10 @@ options! {
              hold keeps what cannot be sealed, plain never looks. Whatever it is, mail whose key \
              could not be looked up waits.";
         rules: Vec<Rule> = Default("[]"), Reload,
-            "Exceptions, such as `example.org require`, `bob@example.net plain`, `from \
-             alice@example.com hold`. A recipient's address goes before its domain, and both go \
-             before the sender's address and domain. The sender is whoever the account, the \
-             envelope and From name; the strictest rule for one of them holds. What protects an \
-             address protects its details (`bob+lists@`).";
+            "Exceptions, such as `example.org require`, `bob@example.net hold` (which is for \
+             `bob+lists@` too), `from alice@example.com hold`. A recipient's address goes before \
+             its domain, and both go before the sender's address and domain, where of account, \
+             envelope and From the strictest counts.";
         all_or_nothing: bool = Default("false"), Reload,
             "Whether a message that is sealed to one recipient must be sealed to all. Otherwise \
              somebody without a key gets in plain what others get sealed.";
