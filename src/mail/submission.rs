@@ -272,7 +272,7 @@ impl Mailbox {
 }
 
 /// The quoted string at the start of `text`, if it ends.
-fn quoted(text: &[u8]) -> Option<&[u8]> {
+pub(super) fn quoted(text: &[u8]) -> Option<&[u8]> {
     let mut at = 1;
     loop {
         match text.get(at)? {
@@ -285,7 +285,7 @@ fn quoted(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// How many octets the comment at the start of `text` takes, if it ends.
-fn comment(text: &[u8]) -> Option<usize> {
+pub(super) fn comment(text: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0, 0);
     loop {
         match text.get(at)? {
