@@ -18,6 +18,7 @@ mod open;
 mod packets;
 mod pad;
 mod seal;
+mod shown;
 mod signature;
 
 pub use autocrypt::autocrypt_field;
