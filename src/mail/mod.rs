@@ -19,6 +19,7 @@ pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod limits;
+pub mod message_id;
 mod mime;
 pub mod structure;
 pub mod submission;

@@ -59,12 +59,15 @@ pub enum Fault {
     Twice(&'static str),
     /// This field holds no address, or something that can be read in two ways.
     Unclear(&'static str),
+    /// The header ends at this line, the first being 1, and a blind copy stands below it.
+    BlindBelow(usize),
     /// From has several addresses, and there is no Sender (RFC 5322 §3.6.2).
     SenderMissing,
 }
 
 /// Reads who `message` claims to be from.
 pub fn authors(message: &[u8]) -> Result<Authors, Fault> {
+    no_blind_copy_below(message)?;
     let mut seen = [false; ONCE.len()];
     let mut authors = Authors::default();
     for field in fields(message) {
@@ -90,6 +93,31 @@ pub fn authors(message: &[u8]) -> Result<Authors, Fault> {
         true => Err(Fault::SenderMissing),
         false => Ok(authors),
     }
+}
+
+/// A line that is no field ends the header, and what follows is text for all to read. Where a Bcc
+/// field is among it before an empty line comes, the writer's program took it for the header still.
+/// Anything else there is let pass: text without an empty line in front, as scripts write it, may
+/// begin with lines like `Note: x` or a quoted `From: x`, and nobody is harmed by what it says.
+fn no_blind_copy_below(message: &[u8]) -> Result<(), Fault> {
+    let end = header_bytes(message);
+    let (header, below) = message.split_at(end);
+    let is_empty = |line: &[u8]| matches!(line, b"\n" | b"\r\n");
+    if header.split_inclusive(|octet| *octet == b'\n').next_back().is_some_and(is_empty) {
+        return Ok(());
+    }
+    let lines = below.split_inclusive(|octet| *octet == b'\n');
+    match lines.take_while(|line| !is_empty(line)).any(is_blind_copy) {
+        true => Err(Fault::BlindBelow(1 + memchr::memchr_iter(b'\n', header).count())),
+        false => Ok(()),
+    }
+}
+
+/// Whether a line would be a field of blind copies, were it not for blanks in front.
+fn is_blind_copy(line: &[u8]) -> bool {
+    fields(line.trim_ascii_start())
+        .next()
+        .is_some_and(|field| field.is("Bcc") || field.is("Resent-Bcc"))
 }
 
 /// What [`header`] needs to know.
@@ -272,7 +300,7 @@ impl Mailbox {
 }
 
 /// The quoted string at the start of `text`, if it ends.
-fn quoted(text: &[u8]) -> Option<&[u8]> {
+pub(super) fn quoted(text: &[u8]) -> Option<&[u8]> {
     let mut at = 1;
     loop {
         match text.get(at)? {
@@ -285,7 +313,7 @@ fn quoted(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// How many octets the comment at the start of `text` takes, if it ends.
-fn comment(text: &[u8]) -> Option<usize> {
+pub(super) fn comment(text: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0, 0);
     loop {
         match text.get(at)? {
@@ -309,6 +337,9 @@ impl std::fmt::Display for Fault {
             Fault::Twice(name) => write!(f, "The message has more than one {name} field"),
             Fault::Unclear(name) => {
                 write!(f, "The {name} field does not hold plain addresses, each clear")
+            }
+            Fault::BlindBelow(line) => {
+                write!(f, "Line {line} is no header field, and a Bcc field stands below it")
             }
             Fault::SenderMissing => {
                 f.write_str("From has several addresses, so there must be a Sender field")

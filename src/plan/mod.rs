@@ -238,7 +238,7 @@ pub enum Why {
     Failed(FailWhy),
     /// The key was not searched for yet.
     NotLookedUp,
-    /// It answers sealed mail, and to this recipient it would go in the clear.
+    /// It answers or forwards sealed mail, and to this recipient it would go in the clear.
     AnswersSealed,
     /// Some of the other recipients have a key and some have none, and all must.
     Mixed,
@@ -360,7 +360,8 @@ impl fmt::Display for Why {
             }
             Why::NotLookedUp => "the key was not looked up yet",
             Why::AnswersSealed => {
-                "it answers sealed mail, and for this recipient there is no key to seal it to"
+                "it answers or forwards sealed mail, and there is no key to seal it to for this \
+                 recipient"
             }
             Why::Mixed => "it is to go sealed to all recipients or to none",
             Why::Permitted => "it was held and released",

@@ -23,7 +23,6 @@ mod examine;
 mod explain;
 
 pub use compose::Sign;
-pub(super) use examine::ids;
 pub use explain::Explanation;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -16,8 +16,7 @@ use std::time::Duration;
 
 use super::events::RelayEvent;
 use super::options::World;
-use super::prepare::ids;
-use crate::mail::header;
+use crate::mail::{header, message_id};
 use crate::mailauth::{self, DkimResult, Envelope, Policy, Verdicts};
 use crate::pgp::already_sealed;
 use crate::seams::{Role, SenderProof};
@@ -71,7 +70,8 @@ pub(super) fn look(world: &World, message: &[u8]) -> (Sealed, Option<Vec<u8>>) {
     let block = &message[..header_bytes(message)];
     let author = mailauth::only_author(block);
     let named = header::fields(block).filter(|field| field.is("Message-ID"));
-    let ids = named.flat_map(|field| ids(field.body).collect::<Vec<_>>()).take(IDS_MAX);
+    let ids =
+        named.flat_map(|field| message_id::named(field.body).collect::<Vec<_>>()).take(IDS_MAX);
     (Sealed { ids: ids.collect() }, author.and_then(|author| keys.known(&author)))
 }
 
@@ -286,6 +286,8 @@ mod tests {
             let message = format!("Message-ID: <1@b>\r\nMessage-ID: x <2@b>\r\n{text}");
             assert_eq!(look(&world, message.as_bytes()).0.ids, ids, "{text}");
         }
+        let bare = b"Message-ID: 77@x.example\r\nContent-Type: multipart/encrypted\r\n\r\n";
+        assert_eq!(look(&world, bare).0.ids, ["<77@x.example>"]);
     }
 
     #[tokio::test]

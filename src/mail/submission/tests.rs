@@ -104,6 +104,28 @@ fn fields_that_stand_twice_are_refused_however_they_are_written() {
 }
 
 #[test]
+fn a_blind_copy_below_a_line_that_is_no_field_is_refused() {
+    for (header, line) in [
+        ("From: a@x.example\r\nthis line has no colon\r\nBcc: b@x.example\r\n\r\ntext", 2),
+        ("From: a@x.example\r\n\tat x\r\nodd\r\nTo: c@x.example\r\nresent-BCC : b\r\n", 3),
+        ("odd\r\nX: y\r\n Bcc: b@x.example", 1),
+        (" Bcc: b@x.example\r\nFrom: a@x.example\r\n\r\n", 1),
+        ("From: a@x.example\nodd\n \nBcc: b@x.example\n\n", 2),
+    ] {
+        assert_eq!(authors(header.as_bytes()), Err(Fault::BlindBelow(line)), "{header}");
+    }
+    for text in [
+        "From: a@x.example\r\nBcc: b@x.example\r\n\r\nBcc: text\r\n",
+        "\r\nBcc: text\r\n",
+        "From: a@x.example\r\nHello,\r\nNote: to all\r\nFrom: b\r\n\r\nBcc: text\r\n",
+        "From: a@x.example\r\nHello,\r\n> Bcc: text\r\nBcc text\r\nABcc: text\r\n",
+        "From: a@x.example\r\n",
+    ] {
+        assert!(authors(text.as_bytes()).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_added() {
     assert_eq!(
         written("Subject: x\r\n\r\nbody\r\n"),

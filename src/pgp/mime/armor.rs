@@ -8,7 +8,8 @@
 //! before it has no padding of its own and no checksum follows. New programs must not see one.
 //!
 //! # Standards
-//! RFC 9580 §6.2 (armor), §6.1 (the checksum); RFC 2045 §6.8 (lines of base64).
+//! RFC 9580 §6.2 (armor), §6.2.2 (its headers), §6.1 (the checksum); RFC 2045 §6.8 (lines of
+//! base64).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +18,13 @@ use base64::engine::general_purpose::STANDARD;
 const LINE_CHARS: usize = 76;
 /// Lines of armor headers that are passed over (`Version`, `Comment`, `Charset`, `Hash`).
 const HEADER_LINES_MAX: usize = 32;
+
+/// RFC 9580 §6.2.2, and RFC 4880 §6.2 for MessageID.
+const USUAL_HEADERS: [&[u8]; 5] = [b"Version:", b"Comment:", b"Charset:", b"Hash:", b"MessageID:"];
+/// Headers that a block usually has at most: a version, and comments, of which some write two.
+const USUAL_HEADERS_MAX: usize = 4;
+/// Octets in a line of them; a line of base64 has 76 (RFC 9580 §6).
+const USUAL_HEADER_BYTES_MAX: usize = 100;
 
 const BEGIN: &[u8] = b"-----BEGIN PGP MESSAGE-----";
 const END: &[u8] = b"-----END PGP MESSAGE-----";
@@ -100,21 +108,30 @@ pub fn read(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     let mut base64 = Vec::with_capacity(text.len());
-    let mut ended = false;
-    for line in lines.by_ref() {
-        match line {
-            END => {
-                ended = true;
-                break;
-            }
-            [b'=', checksum @ ..] if checksum.len() == 4 => {}
+    let last = loop {
+        match lines.next()? {
+            // What stands behind it is not base64, so that there is one at most.
+            [b'=', checksum @ ..] if checksum.len() == 4 => break lines.next()?,
+            END => break END,
             line => base64.extend_from_slice(line),
         }
-    }
-    if !ended || lines.next().is_some() {
+    };
+    if last != END || lines.next().is_some() {
         return None;
     }
     STANDARD.decode(&base64).ok()
+}
+
+/// Whether the headers of a block are few, short, and of the kinds that the standards know: they
+/// are not encrypted. What Version and Comment say is the program's own.
+pub fn has_usual_headers(text: &[u8]) -> bool {
+    let lines = text.trim_ascii().split(|octet| *octet == b'\n').map(|line| line.trim_ascii());
+    let headers = lines.skip(1).take_while(|line| !line.is_empty());
+    headers.enumerate().all(|(index, line)| {
+        index < USUAL_HEADERS_MAX
+            && line.len() <= USUAL_HEADER_BYTES_MAX
+            && USUAL_HEADERS.iter().any(|name| line.starts_with(name))
+    })
 }
 
 #[cfg(test)]
@@ -143,10 +160,33 @@ mod tests {
             "-----BEGIN PGP MESSAGE-----\nyv8=\n-----END PGP MESSAGE-----",
             "-----BEGIN PGP MESSAGE-----\n\nyv8=\nhello you\n-----END PGP MESSAGE-----",
             "-----BEGIN PGP MESSAGE-----\n\nyv8=",
+            "-----BEGIN PGP MESSAGE-----\n\n=text\nyv8=\n-----END PGP MESSAGE-----",
+            "-----BEGIN PGP MESSAGE-----\n\nyv8=\n=more\n=text\n-----END PGP MESSAGE-----",
             "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nyv8=\n-----END PGP PUBLIC KEY BLOCK-----",
         ];
         for text in texts {
             assert_eq!(read(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn unusual_headers_are_told() {
+        let armored = |headers: &str| format!("\n-----BEGIN PGP MESSAGE-----\n{headers}\nyv8=\n");
+        for usual in [
+            "",
+            "Version: OpenPGP.js v4.10.10\nComment: https://openpgpjs.org\n",
+            "Comment: GPGTools - https://gpgtools.org\n",
+            "Version: PGP 6.5\r\nComment: a\r\nComment: b\r\nCharset: utf-8\r\n",
+        ] {
+            assert!(has_usual_headers(armored(usual).as_bytes()), "{usual}");
+        }
+        for odd in [
+            "Secret: all of it\n".to_owned(),
+            "all of it: Comment: \n".to_owned(),
+            format!("Comment: {}\n", "x".repeat(100)),
+            "Comment: and so on\n".repeat(5),
+        ] {
+            assert!(!has_usual_headers(armored(odd.as_str()).as_bytes()), "{odd}");
         }
     }
 

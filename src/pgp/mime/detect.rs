@@ -2,34 +2,24 @@
 //!
 //! A user whose own program encrypts wants his message untouched. Words in a subject or a file name
 //! prove nothing (filters that looked for them were fooled and refused real mail); here the armor
-//! is decoded and its packets are walked. No key is needed, nothing is decrypted.
+//! is decoded and its packets are walked, or the elements of S/MIME (`outline`, `cms`). No key is
+//! needed, nothing is decrypted: what has the structure of encrypted mail and encrypts nothing is
+//! still taken for it.
 //!
 //! # Standards
-//! RFC 3156 §4 (PGP/MIME), RFC 9580 §10.3 (what an encrypted message is made of), RFC 8551 §3.3
-//! (enveloped data), RFC 5652 §3 and RFC 5083 (its object identifiers).
+//! RFC 3156 §4 (PGP/MIME), RFC 8551 §3.3 (enveloped data).
 //!
 //! # Known gaps
 //! PGP/MIME whose second part is base64 or quoted-printable is not recognised: RFC 3156 §4 leaves
 //! no reason for it. That a message is encrypted does not mean that its recipients can open it.
 
-use super::armor;
-use super::packets::{PKESK, SEIPD, SKESK};
+use super::{armor, cms, outline};
 use crate::mail::{Analysis, Content, Encoding, Part, analyse};
-use crate::pgp::walk;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Public-key and password encrypted session keys (RFC 9580 §5.1, §5.3).
-const SESSION_KEYS: [u8; 2] = [PKESK, SKESK];
-/// Encrypted and integrity protected data; GnuPG's own form of it has a type of its own.
-const PROTECTED: [u8; 2] = [SEIPD, 20];
-
-/// `1.2.840.113549.1.7.3` (RFC 5652 §6) and `1.2.840.113549.1.9.16.1.23` (RFC 5083 §2) in DER.
-const ENVELOPED: &[u8] = &[6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 3];
-const AUTH_ENVELOPED: &[u8] = &[6, 11, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 9, 16, 1, 23];
-
-/// Octets of base64 that are enough to see what an S/MIME body is.
-const SMIME_LOOKED_AT_BYTES: usize = 128;
+/// Octets of PGP/MIME around its armor: delimiters, the parts' headers, a line for old programs.
+const AROUND_BYTES_MAX: usize = 1024;
 
 /// How a message is sealed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +59,10 @@ fn is_pgp_mime(message: &[u8], analysis: &Analysis) -> bool {
     });
     let [control, data] = structure.children(0)[..] else { return false };
     let (control, data) = (&structure.parts[control], &structure.parts[data]);
+    let around = root.body.len().saturating_sub(data.body.len());
     let is_leaf = |part: &Part| part.content == Content::Leaf && is_transparent(part);
     protocol
+        && around <= AROUND_BYTES_MAX
         && is_leaf(control)
         && is_leaf(data)
         && (control.media_type.as_str(), control.subtype.as_str())
@@ -94,54 +86,20 @@ fn is_transparent(part: &Part) -> bool {
 
 /// Whether text is one block of armor around an encrypted message and nothing else.
 fn is_sealed_armor(text: &[u8]) -> bool {
-    armor::read(text).is_some_and(|binary| is_sealed(&binary))
+    armor::has_usual_headers(text)
+        && armor::read(text).is_some_and(|binary| outline::is_sealed(&binary))
 }
 
-/// RFC 9580 §10.3: session keys, at least one, then protected data up to the end. Markers and
-/// padding may stand anywhere.
-fn is_sealed(binary: &[u8]) -> bool {
-    let (mut keys, mut data) = (0, 0);
-    for packet in walk::walk(binary) {
-        match packet.map(|packet| packet.tag) {
-            Ok(walk::MARKER | walk::PADDING) => {}
-            Ok(tag) if SESSION_KEYS.contains(&tag) && data == 0 => keys += 1,
-            Ok(tag) if PROTECTED.contains(&tag) && data == 0 => data += 1,
-            _ => return false,
-        }
-    }
-    keys > 0 && data == 1
-}
-
-/// RFC 5652 §3: a ContentInfo whose type is enveloped data, whatever a parameter says.
+/// Whether the body is enveloped data, whatever a parameter says.
 fn is_enveloped(message: &[u8], part: &Part) -> bool {
     let body = &message[part.body.range()];
-    let start = match part.encoding {
-        Encoding::Base64 => decoded_start(body),
-        Encoding::Binary | Encoding::EightBit => {
-            body[..body.len().min(SMIME_LOOKED_AT_BYTES)].to_vec()
+    match part.encoding {
+        Encoding::Base64 => {
+            let text: Vec<u8> =
+                body.iter().filter(|octet| !octet.is_ascii_whitespace()).copied().collect();
+            STANDARD.decode(&text).is_ok_and(|binary| cms::is_enveloped(&binary))
         }
-        _ => return false,
-    };
-    // SEQUENCE, then its length: short, long, or indefinite (X.690 §8.1.3).
-    let content = match start.as_slice() {
-        [0x30, 0x80, rest @ ..] | [0x30, 0..=0x7F, rest @ ..] => rest,
-        [0x30, 0x81, _, rest @ ..] => rest,
-        [0x30, 0x82, _, _, rest @ ..] => rest,
-        [0x30, 0x83, _, _, _, rest @ ..] => rest,
-        [0x30, 0x84, _, _, _, _, rest @ ..] => rest,
-        _ => return false,
-    };
-    content.starts_with(ENVELOPED) || content.starts_with(AUTH_ENVELOPED)
-}
-
-/// The octets that the first characters of base64 stand for.
-fn decoded_start(body: &[u8]) -> Vec<u8> {
-    let mut text: Vec<u8> = body
-        .iter()
-        .filter(|octet| !octet.is_ascii_whitespace())
-        .take(SMIME_LOOKED_AT_BYTES)
-        .copied()
-        .collect();
-    text.truncate(text.len() / 4 * 4);
-    STANDARD.decode(&text).unwrap_or_default()
+        Encoding::Binary | Encoding::EightBit => cms::is_enveloped(body),
+        _ => false,
+    }
 }

@@ -1,53 +1,23 @@
 //! Which field of a message stands where once it is sealed.
 //!
-//! Outside stands only what mail needs on its way and what threads it; everything else is inside
-//! only. That is stricter than `hcp_baseline`: programs put the subject into more places than
-//! Subject (Thread-Topic), and names of programs, hosts and languages are nobody's business.
+//! Outside stands only what mail needs on its way and what threads it, written anew (see `shown`);
+//! everything else is inside only, and there all of it is as it was. That is stricter than
+//! `hcp_baseline`: programs put the subject into more places than Subject (Thread-Topic), and names
+//! of programs, hosts, lists and languages are nobody's business. Nothing on the way needs to know
+//! that a message was resent or is a list's, and who reads it finds that inside.
 //!
 //! # Standards
 //! RFC 9788 §2.2 (HP-Outer), §3 (header confidentiality); RFC 9787 §1.1.1 (structural fields);
 //! RFC 5322 §2.1.1 (lines of 998 octets).
 
-use super::pad;
-use crate::mail::header::{self, Field};
+use super::{pad, shown};
+use crate::mail::header;
 
 /// Octets of a line outside, without its end (RFC 5322 §2.1.1).
 const LINE_BYTES_MAX: usize = 998;
 
 /// What stands in the place of a subject (RFC 9788 §3.2.1).
 const HIDDEN_SUBJECT: &[u8] = b" [...]";
-
-/// Fields that are shown outside. Those of lists and of who resends are named one by one: whatever
-/// else begins like them (Resent-Subject) may say anything.
-const SHOWN: &[&str] = &[
-    "date",
-    "from",
-    "sender",
-    "reply-to",
-    "to",
-    "cc",
-    "message-id",
-    "in-reply-to",
-    "references",
-    "autocrypt",
-    "auto-submitted",
-    "precedence",
-    "disposition-notification-to",
-    "list-id",
-    "list-help",
-    "list-unsubscribe",
-    "list-unsubscribe-post",
-    "list-subscribe",
-    "list-post",
-    "list-owner",
-    "list-archive",
-    "resent-date",
-    "resent-from",
-    "resent-sender",
-    "resent-to",
-    "resent-cc",
-    "resent-message-id",
-];
 
 /// Fields that the message must not carry at all: blind recipients, signatures over what is no
 /// more, and what only we write.
@@ -75,26 +45,32 @@ pub struct Parted {
 pub fn part(block: &[u8]) -> Parted {
     let mut parted = Parted { outer: Vec::new(), inner: Vec::new(), structural: Vec::new() };
     let mut shown = Vec::new();
-    let mut content_type = None;
+    let (mut content_type, mut accepted) = (None, None);
     for field in header::fields(block) {
         let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
         let prefixed = |prefix: &str| name.starts_with(prefix);
         match name.as_str() {
             name if DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name)) => {}
             _ if prefixed("arc-") => {}
-            "received" => push(&mut parted.outer, field.name, field.body),
+            // The first is ours. What the writer's program had to say about hosts is its own.
+            "received" if accepted.is_none() => {
+                push(&mut parted.outer, field.name, field.body);
+                accepted = field.body.rsplit(|octet| *octet == b';').next();
+            }
             "mime-version" => {}
             // Of a field that stands twice the first counts, here as in every reader.
             "content-type" => drop(content_type.get_or_insert(field.body)),
             _ if prefixed("content-") => push(&mut parted.structural, field.name, field.body),
             name => {
                 push(&mut parted.inner, field.name, field.body);
-                let listed = SHOWN.contains(&name);
-                if name == "subject" {
-                    shown.push((field.name, HIDDEN_SUBJECT.to_vec()));
-                } else if listed && let Some(body) = short_lines(&field) {
-                    shown.push((field.name, body));
-                }
+                let body = match name {
+                    "subject" => Some(HIDDEN_SUBJECT.to_vec()),
+                    // A message needs a date: of one that cannot be read, when we had it.
+                    "date" => shown::date(field.body).or_else(|| shown::date(accepted?)),
+                    _ => shown::body(name, field.body),
+                };
+                let body = body.and_then(|body| short_lines(field.name, &body));
+                shown.extend(body.map(|body| (field.name, body)));
             }
         }
     }
@@ -120,13 +96,13 @@ fn push(out: &mut Vec<u8>, name: &[u8], body: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The field's body with no line above the limit: folded where there is white space. `None` if that
+/// A field's body with no line above the limit: folded where there is white space. `None` if that
 /// is not possible; the field then stands inside only.
-fn short_lines(field: &Field<'_>) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(field.body.len());
+fn short_lines(name: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len());
     // A name and a colon stand in front of the first line.
-    let mut column = field.name.len() + 2;
-    for (index, line) in field.body.split(|octet| *octet == b'\n').enumerate() {
+    let mut column = name.len() + 2;
+    for (index, line) in body.split(|octet| *octet == b'\n').enumerate() {
         if index > 0 {
             out.extend_from_slice(b"\r\n");
             column = 0;
@@ -239,13 +215,41 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_field_of_a_list_stays_inside() {
-        let parted = part(
-            b"List-Id: <l.b.example>\r\nList-Topic: plan\r\nResent-To: x@b.example\r\n\
-              Resent-Subject: plan\r\nResent-Comments: plan\r\n\r\n",
-        );
-        assert_eq!(names(&parted.outer), ["List-Id", "Resent-To"]);
-        assert_eq!(names(&parted.inner).len(), 7);
+    fn what_lists_resenders_and_the_writer_s_hosts_say_stays_inside() {
+        let block = "Received: by laptop (merger)\r\nList-Id: merger group <l.b.example>\r\n\
+            List-Unsubscribe: <https://b.example/merger>\r\nResent-To: Boss <x@b.example>\r\n\
+            Resent-Date: Wed, 25 Nov 2026 13:00:00 +0100\r\nResent-Subject: merger\r\n\
+            Disposition-Notification-To: Boss <x@b.example>\r\nPrecedence: merger\r\n";
+        let key = "Autocrypt: addr=a@x; keydata=\r\n yv8=\r\n";
+        let parted = part(format!("{key}Received: by us\r\n{block}\r\n").as_bytes());
+        let outer = format!("Received: by us\r\n{key}");
+        assert_eq!(String::from_utf8(parted.outer).unwrap(), outer);
+        let inner = format!("{key}{block}HP-Outer: {key}");
+        assert_eq!(String::from_utf8(parted.inner).unwrap(), inner);
+    }
+
+    #[test]
+    fn what_is_shown_is_written_anew_outside_and_stays_as_it_was_inside() {
+        let block = "Date: Wed, 25 Nov 2026 13:00:00 +0100 (merger)\r\n\
+            Message-ID: <2@x> (merger)\r\nReferences: (the merger) <1@x>\r\n\
+            In-Reply-To: Your message about \"the merger\" <1@x>\r\n\
+            Auto-Submitted: no (layoffs)\r\n";
+        let parted = part(format!("{block}\r\n").as_bytes());
+        let outer = "Date: Wed, 25 Nov 2026 12:00:00 +0000\r\nMessage-ID: <2@x>\r\n\
+            References: <1@x>\r\nIn-Reply-To: <1@x>\r\nAuto-Submitted: no\r\n";
+        assert_eq!(String::from_utf8(parted.outer).unwrap(), outer);
+        let told: String = outer.lines().map(|line| format!("HP-Outer: {line}\r\n")).collect();
+        assert_eq!(String::from_utf8(parted.inner).unwrap(), format!("{block}{told}"));
+    }
+
+    #[test]
+    fn a_date_that_is_none_is_when_the_message_was_accepted() {
+        let received = "Received: by us\r\n\tid 1; Wed, 25 Nov 2026 12:00:00 +0000\r\n";
+        let parted = part(format!("{received}Date: merger day\r\n\r\n").as_bytes());
+        let outer = format!("{received}Date: Wed, 25 Nov 2026 12:00:00 +0000\r\n");
+        assert_eq!(String::from_utf8(parted.outer).unwrap(), outer);
+        assert!(parted.inner.starts_with(b"Date: merger day\r\nHP-Outer: Date: Wed,"));
+        assert!(part(b"Date: merger day\r\n\r\n").outer.is_empty());
     }
 
     #[test]

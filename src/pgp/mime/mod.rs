@@ -9,16 +9,20 @@
 
 mod armor;
 mod autocrypt;
+mod cms;
 mod content;
 mod decrypt;
 mod detect;
 mod encrypt;
 mod fields;
 mod open;
+mod outline;
 mod packets;
 mod pad;
 mod seal;
+mod shown;
 mod signature;
+mod text;
 
 pub use autocrypt::autocrypt_field;
 pub use content::CONTENT_BYTES_MAX;

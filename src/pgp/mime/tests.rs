@@ -328,19 +328,25 @@ fn armored(packets: &[u8]) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// A session key packet and encrypted data, by their frames.
-const PKESK: &[u8] = &[0xC1, 3, 3, 0, 0];
-const SEIPD: &[u8] = &[0xD2, 4, 1, 9, 9, 9];
+/// A session key packet and encrypted data, by their outlines.
+fn pkesk() -> Vec<u8> {
+    [&[0xC1, 84, 3, 1, 2, 3, 4, 5, 6, 7, 8, 25][..], &[9; 32], &[41], &[9; 41]].concat()
+}
+
+fn seipd() -> Vec<u8> {
+    [&[0xD2, 41, 1][..], &[0xF9; 40]].concat()
+}
 
 #[test]
 fn sealed_mail_is_known_by_its_packets() {
+    let (pkesk, seipd) = (&pkesk()[..], &seipd()[..]);
     let good = [
-        [PKESK, SEIPD].concat(),
-        [PKESK, &[0xC3, 1, 4], SEIPD].concat(),
+        [pkesk, seipd].concat(),
+        [pkesk, &[0xC3, 4, 4, 9, 0, 8], seipd].concat(),
         // GnuPG: old format, partial lengths, its own encrypted data, a marker in front.
-        [&[0x85, 0, 3, 3, 0, 0][..], &[0xD2, 0xE1, 1, 9, 1, 9]].concat(),
-        [PKESK, &[0xD4, 2, 1, 9]].concat(),
-        [&[0xCA, 3, b'P', b'G', b'P'], PKESK, SEIPD, &[0xD5, 1, 7]].concat(),
+        [&[0x85, 0, 84], &pkesk[2..], &[0xD2, 0xE5, 1], &[0xF9; 31], &[9], &[0xF9; 9]].concat(),
+        [pkesk, &[0xD4, 59, 1, 9, 2, 16], &[7; 15], &[0xF9; 40]].concat(),
+        [&[0xCA, 3, b'P', b'G', b'P'], pkesk, seipd, &[0xD5, 1, 7]].concat(),
     ];
     for packets in &good {
         let message = pgp_mime("Version: 1", &armored(packets));
@@ -349,16 +355,19 @@ fn sealed_mail_is_known_by_its_packets() {
         assert_eq!(already_sealed(&message), Some(AlreadySealed::Inline), "{packets:?}");
     }
     let bad = [
-        SEIPD.to_vec(),
-        PKESK.to_vec(),
-        [PKESK, SEIPD, &[0xCB, 2, b'b', 0]].concat(),
-        [PKESK, SEIPD, SEIPD].concat(),
-        [SEIPD, PKESK].concat(),
+        seipd.to_vec(),
+        pkesk.to_vec(),
+        [pkesk, seipd, &[0xCB, 2, b'b', 0]].concat(),
+        [pkesk, seipd, seipd].concat(),
+        [seipd, pkesk].concat(),
         // Encrypted data without protection of its integrity, and a signed message.
-        [PKESK, &[0xC9, 1, 9]].concat(),
+        [pkesk, &[0xC9, 1, 9]].concat(),
         vec![0xC4, 1, 3, 0xCB, 2, b'b', 0],
         b"plain text".to_vec(),
-        [PKESK, &SEIPD[..4]].concat(),
+        [pkesk, &seipd[..4]].concat(),
+        // Nothing in the one, text in the other.
+        [&[0xC1, 0], seipd].concat(),
+        [pkesk, &[0xD2, 54, 1], &b"all of my secret, in plain words, "[..], &[b'.'; 19]].concat(),
     ];
     for packets in &bad {
         let message = pgp_mime("Version: 1", &armored(packets));
@@ -367,13 +376,34 @@ fn sealed_mail_is_known_by_its_packets() {
 }
 
 #[test]
+fn what_is_sealed_here_is_known_as_sealed() {
+    let features = Features::empty().set_seipdv1().set_seipdv2();
+    for (suite, v6) in [
+        (CipherSuite::MLDSA65_Ed25519, true),
+        (CipherSuite::Cv25519, true),
+        (CipherSuite::Cv25519, false),
+        (CipherSuite::P256, false),
+        (CipherSuite::RSA2k, false),
+    ] {
+        let message = sealed(MAIL, &[&peer("bob@example.net", features.clone(), suite, v6)]);
+        assert_eq!(already_sealed(&message), Some(AlreadySealed::PgpMime), "{suite:?}");
+    }
+}
+
+#[test]
 fn words_prove_nothing() {
-    let block = armored(&[PKESK, SEIPD].concat());
+    let block = armored(&[pkesk(), seipd()].concat());
     let third = pgp_mime("Version: 1", &format!("{block}\r\n--x\r\n\r\nplain"));
+    let long_preamble = String::from_utf8(pgp_mime("Version: 1", &block)).unwrap();
+    let long_preamble =
+        long_preamble.replacen("--x", &format!("{}--x", "all of it\r\n".repeat(99)), 1);
+    let long_preamble = long_preamble.into_bytes();
     let cleartext = [
         pgp_mime("Version: 1", "-----BEGIN PGP MESSAGE-----\r\n\r\nhello"),
         pgp_mime("Version: 1\r\nand this secret text", &block),
         pgp_mime("Version: 1", &format!("{block}plain text behind")),
+        pgp_mime("Version: 1", &block.replacen("\r\n", "\r\nSecret: all of it\r\n", 1)),
+        long_preamble,
         third,
         around(
             "multipart/mixed; boundary=x; protocol=\"application/pgp-encrypted\"",
@@ -392,18 +422,23 @@ fn words_prove_nothing() {
 }
 
 #[test]
-fn smime_is_known_by_its_object_identifier() {
+fn smime_is_known_in_base64_and_in_octets() {
     use base64::Engine;
-    let enveloped = [&[0x30, 0x82, 9, 9, 6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7][..], &[3]];
-    let signed = [enveloped[0], &[2]];
-    let message = |der: &[u8]| {
-        let padded = [der, &[0; 200]].concat();
-        let text = base64::engine::general_purpose::STANDARD.encode(padded);
-        around("application/pkcs7-mime\r\nContent-Transfer-Encoding: base64", &text)
+    let encrypted = cms::tests::encrypted();
+    let text = base64::engine::general_purpose::STANDARD.encode(&encrypted);
+    let (first, second) = text.split_at(100);
+    let message = |encoding: &str, body: &[u8]| {
+        let kind = format!("application/pkcs7-mime\r\nContent-Transfer-Encoding: {encoding}");
+        already_sealed(&[around(&kind, "").as_slice(), body].concat())
     };
-    let sealed = already_sealed(&message(&enveloped.concat()));
-    assert_eq!(sealed, Some(AlreadySealed::Smime));
-    assert_eq!(already_sealed(&message(&signed.concat())), None);
+    let lines = format!("{first}\r\n{second}\r\n");
+    assert_eq!(message("base64", lines.as_bytes()), Some(AlreadySealed::Smime));
+    assert_eq!(message("binary", &encrypted), Some(AlreadySealed::Smime));
+    assert_eq!(message("base64", first.as_bytes()), None);
+    assert_eq!(message("base64", format!("{lines}text").as_bytes()), None);
+    assert_eq!(message("7bit", text.as_bytes()), None);
+    let object = &encrypted[..15];
+    assert_eq!(message("binary", &[object, b"all of my secret"].concat()), None);
 }
 
 proptest! {
@@ -423,7 +458,7 @@ proptest! {
     #[test]
     fn looking_at_any_octets_does_not_panic(bytes in any::<Vec<u8>>(), at in 0usize..600) {
         already_sealed(&bytes);
-        let mut message = pgp_mime("Version: 1", &armored(&[PKESK, SEIPD].concat()));
+        let mut message = pgp_mime("Version: 1", &armored(&[pkesk(), seipd()].concat()));
         let at = at % message.len();
         message.truncate(at);
         message.extend_from_slice(&bytes);

@@ -3,12 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::mail::{Address, EnvelopeAddress, analyse, header};
+use crate::mail::{Address, EnvelopeAddress, analyse, header, message_id};
 use crate::mailauth::only_author;
 use crate::pgp::already_sealed;
 
 /// Octets above which work on a message leaves the thread that serves connections.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Fields that name messages whose text may be in this one. The last is Thunderbird's, in what it
+/// forwards.
+const ANSWERING: [&str; 3] = ["In-Reply-To", "References", "X-Forwarded-Message-Id"];
 
 /// Messages that one message is looked at as answering: the newest of a long thread are enough.
 const ANSWERS_MAX: usize = 200;
@@ -26,7 +30,7 @@ pub(super) struct Examined {
     pub writers: Vec<Address>,
     /// Its own id.
     pub message_id: Option<String>,
-    /// The ids in In-Reply-To and References.
+    /// The ids of what it answers or forwards.
     pub answers: Vec<String>,
     /// Whether it carries an Autocrypt field.
     pub has_autocrypt: bool,
@@ -48,15 +52,15 @@ impl Examined {
         let writers = envelope.from.iter().chain(&envelope.sender).filter_map(address);
         let has = |name: &str| header::fields(block).any(|field| field.is(name));
         let answers = header::fields(block)
-            .filter(|field| field.is("In-Reply-To") || field.is("References"))
-            .flat_map(|field| ids(field.body).collect::<Vec<_>>().into_iter().rev())
+            .filter(|field| ANSWERING.iter().any(|name| field.is(name)))
+            .flat_map(|field| message_id::named(field.body).collect::<Vec<_>>().into_iter().rev())
             .take(ANSWERS_MAX);
         Examined {
             visible: shown.map(|address| address.lookup_key()).collect(),
             sealed_already: already_sealed(message).is_some(),
             author: only_author(block),
             writers: writers.collect(),
-            message_id: envelope.message_id.as_deref().and_then(|id| ids(id).next()),
+            message_id: envelope.message_id.and_then(|id| message_id::named(&id).next()),
             answers: answers.collect(),
             has_autocrypt: has("Autocrypt"),
         }
@@ -84,14 +88,6 @@ fn address(shown: &EnvelopeAddress) -> Option<Address> {
     // The local part comes without its quotes.
     let any = Address::parse(&[b"x@", domain].concat()).ok()?;
     any.with_local(std::str::from_utf8(local).ok()?).ok()
-}
-
-/// The message ids in a field's body, with their brackets (RFC 5322 §3.6.4).
-pub(in crate::relay) fn ids(body: &[u8]) -> impl Iterator<Item = String> {
-    body.split(|octet| *octet == b'<').skip(1).filter_map(|piece| {
-        let end = piece.iter().position(|octet| *octet == b'>')?;
-        Some(format!("<{}>", String::from_utf8_lossy(piece[..end].trim_ascii())))
-    })
 }
 
 #[cfg(test)]
@@ -130,5 +126,11 @@ mod tests {
         assert_eq!(examined.answers, ["<1@a>", "<4@a>", "<3@a>", "<2@a>"]);
         assert_eq!(examined.message_id.as_deref(), Some("<0@a>"));
         assert!(!examined.sealed_already && !examined.has_autocrypt);
+        let bare = looked_at(
+            "Message-ID: 77@x.example\r\nIn-Reply-To: 76@x.example\r\n\
+             X-Forwarded-Message-Id: <75@x.example>\r\n\r\n",
+        );
+        assert_eq!(bare.message_id.as_deref(), Some("<77@x.example>"));
+        assert_eq!(bare.answers, ["<76@x.example>", "<75@x.example>"]);
     }
 }

@@ -329,11 +329,13 @@ async fn answers_to_sealed_mail_are_not_sent_plain() {
     for fields in [
         "In-Reply-To: <1@our.example>\r\n",
         "References: <0@other.example>\r\n <1@our.example> <2@other.example>\r\n",
+        "In-Reply-To: 1@our.example\r\n",
+        "X-Forwarded-Message-Id: <1@our.example>\r\n",
     ] {
         let done = world.done(&outgoing(fields, &to)).await;
         assert_eq!(done[0], "seal");
-        assert!(done[1].starts_with("hold: it answers sealed mail"), "{done:?}");
-        assert!(done[2].starts_with("hold: it answers sealed mail"), "{done:?}");
+        assert!(done[1].starts_with("hold: it answers or forwards sealed mail"), "{done:?}");
+        assert!(done[2].starts_with("hold: it answers or forwards sealed mail"), "{done:?}");
     }
     let other = outgoing("In-Reply-To: <9@our.example>\r\nMessage-ID: <8@a>\r\n", &to[1..]);
     assert_eq!(world.done(&other).await, ["plain", "plain"]);

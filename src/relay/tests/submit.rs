@@ -222,6 +222,16 @@ async fn who_would_never_be_sent_to_refuses_the_whole_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_blind_copy_that_would_become_text_refuses_the_message() {
+    let (site, queue) = sending();
+    let both = ["bob@ours.example", "x@else.example"];
+    let odd = "From: alice@ours.example\r\nthis line has no colon\r\nBcc: hidden@else.example\r\n";
+    let refused = "550 5.6.0 Line 2 is no header field, and a Bcc field stands below it";
+    send(&site, &both, &format!("{odd}\r\nhello"), refused).await;
+    assert!(queue.is_empty() && site.stored().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_user_writes_under_his_own_names_alone() {
     let (site, queue) = sending();
     for (name, own) in [
