@@ -12,7 +12,7 @@
 use super::author::only_author;
 use super::body::BodyHash;
 use super::verdicts::{ArcResult, DkimResult, DkimVerdict};
-use crate::mail::{Address, header};
+use crate::mail::{Address, ProvedFields, header};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mail_auth::common::crypto::{Algorithm, HashAlgorithm};
@@ -167,8 +167,12 @@ impl<'x> Bounded<'x> {
 
     /// The verdicts on all signatures, `outputs` being mail-auth's on those it was given.
     pub fn dkim(&self, outputs: &[DkimOutput<'_>]) -> Vec<DkimVerdict> {
-        let verified =
-            outputs.iter().map(|output| verdict(result(output.result()), output.signature()));
+        let block = self.message.raw_message;
+        let covers = |signature: &Signature| ProvedFields::signed(block, &signature.h);
+        let verified = outputs.iter().map(|output| DkimVerdict {
+            covers: output.signature().map(covers).unwrap_or_default(),
+            ..verdict(result(output.result()), output.signature())
+        });
         verified.chain(self.dismissed.iter().cloned()).collect()
     }
 
@@ -233,6 +237,7 @@ fn verdict(result: DkimResult, signature: Option<&Signature>) -> DkimVerdict {
         selector: signature.s.clone(),
         algorithm: signature.a.name(),
         start: base64.chars().take(START_BYTES).collect(),
+        covers: ProvedFields::NONE,
     }
 }
 

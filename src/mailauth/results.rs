@@ -225,6 +225,7 @@ mod tests {
                 selector: "2026-a".into(),
                 algorithm: "ed25519-sha256",
                 start: "abCD+/09".into(),
+                covers: Default::default(),
             }],
             dmarc: Some(DmarcVerdict {
                 result: DmarcResult::Pass,

@@ -27,7 +27,7 @@ use super::verdicts;
 use crate::base::budget::Reservation;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::mail::submission::{self, Additions, Authors};
-use crate::mail::{Address, header};
+use crate::mail::{Address, ProvedFields, header};
 use crate::seams::{Delivery, LocalRecipient, Role, SenderProof};
 use crate::smtp::{Answer, Reply, Transaction, replies};
 
@@ -109,8 +109,8 @@ impl Submission<'_> {
         recipients::is_own(address, *account, own, self.options, self.world).await
     }
 
-    /// Says whether what the message claims is proved: that one address of the user's wrote it.
-    async fn judge(&self, authors: &Authors) -> Result<bool, Answer> {
+    /// Says what the message claims is proved: all of it, if one address of the user's wrote it.
+    async fn judge(&self, authors: &Authors) -> Result<ProvedFields, Answer> {
         if let Some(sender) = &authors.sender {
             self.must_own("Sender", sender).await?;
         }
@@ -118,7 +118,7 @@ impl Submission<'_> {
             self.must_own("From", only).await?;
         }
         if authors.from.len() <= 1 {
-            return Ok(true);
+            return Ok(ProvedFields::ALL);
         }
         // RFC 5322 §3.6.2: several authors, of whom the sender is one. Whose name is of this
         // server, but not the user's, is not his to write.
@@ -134,7 +134,7 @@ impl Submission<'_> {
         }
         match own {
             0 => Err(self.not_yours("From", &authors.from[0])),
-            _ => Ok(false),
+            _ => Ok(ProvedFields::NONE),
         }
     }
 
@@ -171,7 +171,7 @@ impl Submission<'_> {
     }
 
     /// Stores the part for elsewhere, hidden, then the part for accounts here.
-    async fn hand_over(&self, submitted: Submitted, proved: bool) -> Result<(), Answer> {
+    async fn hand_over(&self, submitted: Submitted, proved: ProvedFields) -> Result<(), Answer> {
         let Submitted { mut transaction, prefix_bytes, mut reservation } = submitted;
         let message = std::mem::take(&mut transaction.message);
         let local = copies(&transaction);
@@ -255,7 +255,7 @@ impl Submission<'_> {
         from: Option<Address>,
         recipients: Vec<LocalRecipient>,
         message: Vec<u8>,
-        proved: bool,
+        proved: ProvedFields,
     ) -> Result<(), Answer> {
         let (sealed, certificate) = verdicts::look(self.world, &message);
         let delivery = Delivery {
@@ -264,7 +264,7 @@ impl Submission<'_> {
             message,
             received: self.world.clock.now(),
             role: Role::Inbox,
-            sender: SenderProof { from_is_proved: proved, certificate },
+            sender: SenderProof { proved, certificate },
         };
         self.world.deliver.deliver(delivery).await.map_err(refusal_of)?;
         sealed.note(self.world);

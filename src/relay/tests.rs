@@ -467,10 +467,10 @@ async fn mail_of_other_servers_is_judged_and_mail_of_users_is_not() {
     let text = |at: usize| String::from_utf8_lossy(&stored[at].message).into_owned();
     let field = "Authentication-Results: mx.ours.example;\r\n\tdkim=pass header.d=b.example\r\n";
     assert!(text(0).starts_with(&format!("{field}Return-Path: <a@b.example>\r\n")), "{}", text(0));
-    assert!(stored[0].sender.from_is_proved && !text(0).contains("spf=pass"));
+    assert!(stored[0].sender.proved.author() && !text(0).contains("spf=pass"));
     assert!(text(1).starts_with("Return-Path: "), "{}", text(1));
     // A user is proved by his login alone, and what he says of checks is taken out.
-    assert!(!text(1).contains("Authentication-Results") && stored[1].sender.from_is_proved);
+    assert!(!text(1).contains("Authentication-Results") && stored[1].sender.proved.author());
 }
 
 #[tokio::test(start_paused = true)]

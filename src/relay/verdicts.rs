@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::events::RelayEvent;
 use super::options::World;
 use super::prepare::ids;
-use crate::mail::header;
+use crate::mail::{ProvedFields, header};
 use crate::mailauth::{self, DkimResult, Envelope, Policy, Verdicts};
 use crate::pgp::already_sealed;
 use crate::seams::{Role, SenderProof};
@@ -115,12 +115,12 @@ pub(super) async fn judge(
     let (sealed, certificate) = look(world, original);
     let Some(check) = check else {
         mailauth::remove_forged(message, envelope.hostname);
-        let sender = SenderProof { from_is_proved: false, certificate };
+        let sender = SenderProof { proved: ProvedFields::NONE, certificate };
         return Judged { role: Role::default(), sender, sealed };
     };
     let verdicts = check.check(envelope, original, VERDICTS_TIME_MAX).await;
     let author = mailauth::only_author(&original[..header_bytes(original)]);
-    let from_is_proved = author.is_some_and(|author| verdicts.proves(author.domain()));
+    let proved = author.map(|author| verdicts.proved(author.domain())).unwrap_or_default();
     let role = match verdicts.policy() {
         Policy::Quarantine | Policy::Reject if incoming.junk => Role::Junk,
         _ => Role::Inbox,
@@ -129,8 +129,8 @@ pub(super) async fn judge(
     let mut field = Vec::new();
     mailauth::write_results(&mut field, envelope.hostname, &verdicts);
     message.splice(..0, field);
-    report(world, session, envelope.peer, &verdicts, from_is_proved, role);
-    Judged { role, sender: SenderProof { from_is_proved, certificate }, sealed }
+    report(world, session, envelope.peer, &verdicts, proved.author(), role);
+    Judged { role, sender: SenderProof { proved, certificate }, sealed }
 }
 
 fn header_bytes(message: &[u8]) -> usize {
@@ -226,7 +226,7 @@ mod tests {
     async fn verdicts_are_made_on_the_original_and_stand_in_front() {
         let text = format!("From: a@b.example\r\n{FORGED}To: x\r\n\r\n{FORGED}");
         let (found, message, shown) = judged(Incoming::default(), passing(), &text).await;
-        assert!(found.sender.from_is_proved && found.role == Role::Inbox);
+        assert!(found.sender.proved.author() && found.role == Role::Inbox);
         assert_eq!(shown, text.as_bytes());
         let field =
             "Authentication-Results: mx.ours.example;\r\n\tdkim=pass header.d=b.example\r\n";
@@ -245,7 +245,7 @@ mod tests {
             ("Subject: x\r\n\r\nFrom: a@b.example\r\n", false),
         ] {
             let (found, ..) = judged(Incoming::default(), passing(), text).await;
-            assert_eq!(found.sender.from_is_proved, proved, "{text}");
+            assert_eq!(found.sender.proved.author(), proved, "{text}");
         }
     }
 
@@ -261,7 +261,7 @@ mod tests {
             let text = "From: a@b.example\r\n\r\n";
             let (found, message, _) = judged(incoming, failing(policy), text).await;
             assert_eq!(found.role, role, "{policy:?}");
-            assert!(message.contains("dmarc=fail") && !found.sender.from_is_proved);
+            assert!(message.contains("dmarc=fail") && !found.sender.proved.author());
         }
     }
 
@@ -288,7 +288,7 @@ mod tests {
         let off = Incoming { authenticate: false, ..Incoming::default() };
         let text = format!("From: a@b.example\r\n{FORGED}\r\nx");
         let (found, message, shown) = judged(off, passing(), &text).await;
-        assert!(!found.sender.from_is_proved && shown.is_empty());
+        assert!(!found.sender.proved.author() && shown.is_empty());
         assert_eq!(message, format!("{PREFIX}From: a@b.example\r\n\r\nx"));
     }
 }

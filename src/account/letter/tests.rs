@@ -1,6 +1,7 @@
 //! The rule as a table, and what opened mail looks like.
 
 use super::*;
+use crate::mail::ProvedFields;
 use crate::pgp::mime::OpenedMime;
 use proptest::prelude::*;
 
@@ -76,12 +77,22 @@ fn the_rule() {
     }
 }
 
-fn shown_as(outer: &str, entity: &str, from_is_proved: bool, signature: InnerSignature) -> String {
+fn shown_as(outer: &str, entity: &str, proved: bool, signature: InnerSignature) -> String {
+    let proved = if proved { ProvedFields::ALL } else { ProvedFields::NONE };
+    shown_with(outer, entity, proved, signature)
+}
+
+fn shown_with(
+    outer: &str,
+    entity: &str,
+    proved: ProvedFields,
+    signature: InnerSignature,
+) -> String {
     let analysis = mail::analyse(entity.as_bytes());
     let entity = SecretBytes::copy_from(entity.as_bytes());
     let opened = OpenedMime { entity, analysis, signature, named_signers: Vec::new(), version: 1 };
     let payload = view::Payload::of(&opened);
-    let shown = view::write(outer.as_bytes(), &payload, from_is_proved, signature);
+    let shown = view::write(outer.as_bytes(), &payload, proved, signature);
     String::from_utf8(shown.expose().to_vec()).unwrap()
 }
 
@@ -108,9 +119,42 @@ fn without_a_protected_header_some_outer_fields_are_shown() {
     // Only the signature speaks for the sender: the outside is anybody's, and leads no answer away.
     let shown = shown_as(OUTER, entity, false, InnerSignature::Good);
     assert!(shown.contains("proved by his signature; signature good"));
-    for word in ["To: ", "Cc: ", "Reply-To: ", "carol", "eve"] {
-        assert!(!shown.contains(word), "{word}: {shown}");
+    for name in ["To", "Cc", "Subject", "Comments", "Reply-To"] {
+        assert!(!shown.contains(&format!("\r\n{name}: ")), "{name}: {shown}");
     }
+    assert!(shown.contains("\r\nX-Unproved-Subject: ...\r\n"), "what came is kept: {shown}");
+}
+
+/// A signed message that is mailed again, with more in front.
+#[test]
+fn outer_fields_that_no_signature_covers_lead_no_answer_astray() {
+    let outer = format!(
+        "Cc: eve@example.net\r\nComments: answer eve@example.net, too\r\n\
+         Message-ID: <eve@example.net>\r\nIn-Reply-To: <0@x> write to eve@example.net\r\n\
+         References: <write to\r\n eve@example.net> <0@y>\r\n <0@z> (eve)\r\n\
+         Subject: urgent\r\n{OUTER}"
+    );
+    let entity = "Content-Type: text/plain\r\n\r\nthe text\r\n";
+    let shown = |names: &[&str]| {
+        let proved = ProvedFields::signed(outer.as_bytes(), names);
+        assert!(proved.author());
+        shown_with(&outer, entity, proved, InnerSignature::Absent)
+    };
+    let both = "Cc: eve@example.net\r\n";
+    for names in [&["From", "To", "Cc", "Subject"][..], &["From", "To"]] {
+        let shown = shown(names);
+        let fields = shown.split_once("\r\nFrom: ").unwrap().1;
+        assert_eq!(
+            fields.split_once("MIME-Version").unwrap().0,
+            "bob@example.org\r\nTo: alice@example.org\r\nX-Unproved-Cc: carol@example.org\r\n\
+             X-Unproved-Subject: ...\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\
+             Message-ID: <1@example.org>\r\nIn-Reply-To: <0@x>\r\nReferences: <0@y>\r\n\t<0@z>\r\n",
+            "{shown}"
+        );
+        assert!(!shown.contains(&format!("\n{both}")) && shown.contains("\nX-Unproved-Comments: "));
+    }
+    // A signature that covers both.
+    assert!(shown(&["From", "Cc", "Cc"]).contains(&format!("\n{both}")));
 }
 
 #[test]

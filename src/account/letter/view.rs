@@ -14,8 +14,14 @@
 //!
 //! Where the sender protected the header (`hp=`, or `protected-headers=` of the time before), its
 //! fields are the ones that are shown; outer ones add nothing but what a message cannot do without.
-//! Where he did not, some outer ones are shown. None of these can send an answer elsewhere than to
-//! From: there is no Reply-To among them, and where the outside was not proved no Cc and To either.
+//! Where he did not, some outer ones are shown, if it is proved that they are his: the DKIM
+//! signature that proves From need not cover To, and whoever mails the message again can put a Cc
+//! in front. An answer with the text would go there. What is not proved is kept under a name that
+//! no program shows or answers by (`X-Unproved-Cc`). Reply-To is not shown at all.
+//!
+//! Date and the ids are needed, and taken where nobody vouches for them, too: one of each, the last
+//! in the header, which is the one that a signature covers first (RFC 6376 §5.4.2); of the fields
+//! that name other messages, the ids and no other word.
 //!
 //! Fields of the sender's that would speak for this server, or for one on the way, are left out.
 //!
@@ -28,7 +34,7 @@
 
 use crate::base::secret::SecretBytes;
 use crate::mail::header::{self, Field, fields};
-use crate::mail::{Content, Encoding, Part};
+use crate::mail::{Content, Encoding, Part, ProvedFields};
 use crate::pgp::mime::{InnerSignature, OpenedMime};
 use std::ops::Range;
 
@@ -54,11 +60,12 @@ const NOT_FROM_INSIDE: &[&str] = &[
 ];
 /// What a message cannot do without (RFC 5322 §3.6), and what identifies it.
 const NEEDED: &[&str] = &["From", "Date", "Message-ID"];
-/// Outer fields that are shown where the sender protected none.
-const UNPROTECTED: &[&str] =
-    &["From", "Date", "Message-ID", "Subject", "In-Reply-To", "References", "Keywords", "Comments"];
-/// The same, where an answer to them goes to people whom a proof covers.
-const UNPROTECTED_RECIPIENTS: &[&str] = &["To", "Cc"];
+/// Outer fields that are shown where the sender protected none, if they are proved.
+const UNPROTECTED: &[&str] = &["From", "To", "Cc", "Subject", "Keywords", "Comments"];
+/// What the name of such a field begins with if it is not proved.
+const UNPROVED: &[u8] = b"X-Unproved-";
+/// Outer fields that say what a message answers.
+const ANSWERED: &[&str] = &["In-Reply-To", "References"];
 
 /// RFC 9788 §2.1.2.2: how the element begins, as its examples and known writers have it.
 const LEGACY_DIV: &[u8] = b"<div class=\"header-protection-legacy-display\">";
@@ -104,22 +111,18 @@ impl<'a> Payload<'a> {
 pub(super) fn write(
     outer: &[u8],
     payload: &Payload<'_>,
-    from_is_proved: bool,
+    proved: ProvedFields,
     signature: InnerSignature,
 ) -> SecretBytes {
     let (cuts, left) = legacy_display(payload);
     let protected = payload.is_protected();
-    let verdict = verdict(from_is_proved, signature, protected, left);
+    let verdict = verdict(proved.author(), signature, protected, left);
     let mut out = Vec::with_capacity(outer.len() + payload.entity.len() + 256);
     header::write(&mut out, VERDICT, verdict.as_bytes()).expect("the verdict is plain text");
     fields(outer).filter(|field| is_one(field, TRACE)).for_each(|field| push(&mut out, field));
     match protected {
         true => protected_fields(&mut out, outer, payload.header()),
-        false => {
-            let recipients = if from_is_proved { UNPROTECTED_RECIPIENTS } else { &[] };
-            let shown = |f: &Field| is_one(f, UNPROTECTED) || is_one(f, recipients);
-            fields(outer).filter(shown).for_each(|field| push(&mut out, field));
-        }
+        false => unprotected_fields(&mut out, outer, proved),
     }
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
     let root = &payload.entity[payload.parts[0].header.range()];
@@ -140,12 +143,54 @@ fn protected_fields(out: &mut Vec<u8>, outer: &[u8], inner: &[u8]) {
         !(ours || is_structural(field) || is_one(field, NOT_FROM_INSIDE))
     };
     fields(inner).filter(shown).for_each(|field| push(out, field));
-    for name in NEEDED {
-        if !fields(inner).any(|field| field.is(name)) {
-            let outside = fields(outer).find(|field| field.is(name));
-            outside.into_iter().for_each(|field| push(out, field));
+    let missing = NEEDED.iter().filter(|name| !fields(inner).any(|field| field.is(name)));
+    missing.for_each(|name| push_last(out, outer, name));
+}
+
+fn unprotected_fields(out: &mut Vec<u8>, outer: &[u8], proved: ProvedFields) {
+    for field in fields(outer).filter(|field| is_one(field, UNPROTECTED)) {
+        // There is one From, and it is proved, or its certificate has signed what is inside.
+        if !(proved.has(field.name) || field.is("From")) {
+            out.extend_from_slice(UNPROVED);
+        }
+        push(out, field);
+    }
+    let needed = NEEDED.iter().filter(|name| **name != "From");
+    needed.for_each(|name| push_last(out, outer, name));
+    for name in ANSWERED {
+        let Some(field) = last(outer, name) else { continue };
+        let ids: Vec<_> = ids(field.body).collect();
+        let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+        if !ids.is_empty() {
+            header::write_folded(out, name, &ids).expect("an id has no line end in it");
         }
     }
+}
+
+/// The last field of this name, which is the one that a signature covers first.
+fn last<'a>(block: &'a [u8], name: &str) -> Option<Field<'a>> {
+    fields(block).filter(|field| field.is(name)).last()
+}
+
+fn push_last(out: &mut Vec<u8>, outer: &[u8], name: &str) {
+    let Some(field) = last(outer, name) else { return };
+    // What names several is one message all the same.
+    match ids(field.body).next().filter(|_| name == "Message-ID") {
+        Some(id) => header::write(out, name, &id).expect("an id has no line end in it"),
+        None => push(out, field),
+    }
+}
+
+/// The message ids in a field's body, with their brackets (RFC 5322 §3.6.4).
+fn ids(body: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let inside = body.split(|octet| *octet == b'<').skip(1).filter_map(|piece| {
+        let end = piece.iter().position(|octet| *octet == b'>')?;
+        Some(piece[..end].trim_ascii())
+    });
+    // What has a blank in it is text, or could be taken for it.
+    let whole =
+        inside.filter(|id| !id.is_empty() && id.iter().all(|o| !matches!(o, 0..=b' ' | 127)));
+    whole.map(|id| [b"<", id, b">"].concat())
 }
 
 fn verdict(

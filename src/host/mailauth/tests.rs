@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::clock::{ManualClock, UnixTime};
 use crate::host::dkim_key::DkimKey;
-use crate::mail::Address;
+use crate::mail::{Address, ProvedFields};
 use crate::mailauth::{ArcResult, KeyKind, Signer, SigningKey, key_record, only_author};
 use hickory_resolver::config::NameServerConfig;
 
@@ -106,6 +106,23 @@ async fn the_message_of_rfc_8463_passes_twice_and_any_change_fails() {
     assert!(!proved(&verdicts(&check, "127.0.0.1", "", &twice).await, &twice));
     let unsigned_extra = format!("X-Added: yes\n{RFC_8463}");
     assert!(proved(&verdicts(&check, FAR, "", &unsigned_extra).await, &unsigned_extra));
+}
+
+/// Who mails a signed message again puts in front what the signature does not name.
+#[tokio::test]
+async fn a_signature_proves_the_fields_that_it_covers_and_no_other() {
+    let check = check_with(ZONE);
+    let covered = async |added: &str| {
+        let found = verdicts(&check, FAR, "", &format!("{added}{RFC_8463}")).await;
+        let fields = found.proved("football.example.com");
+        assert_eq!(found.proved("other.example"), ProvedFields::NONE);
+        ["From", "To", "Cc", "Subject", "Comments"].map(|name| fields.has(name.as_bytes()))
+    };
+    assert_eq!(covered("").await, [true, true, false, true, false]);
+    assert_eq!(covered("Cc: eve@x.example\n").await, [true, true, false, true, false]);
+    assert_eq!(covered("To: eve@x.example\n").await, [true, false, false, true, false]);
+    assert_eq!(covered("Comments: x\nTo : eve@x\n").await, [true, false, false, true, false]);
+    assert_eq!(covered("Subject: x\n").await, [false; 5], "that would break it");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::mail::ProvedFields;
 use crate::relay::outgoing::{
     Enqueue, EnqueueError, Outgoing, Prepare, Prepared, QueueId, Refusal,
 };
@@ -164,7 +165,7 @@ async fn a_mixed_message_goes_both_ways_or_not_at_all() {
     *queue.fails.lock().unwrap() = None;
     send(&site, &both, CONTENT, "250").await;
     let stored = site.stored().remove(0);
-    assert!(stored.sender.from_is_proved);
+    assert!(stored.sender.proved.author());
     assert_eq!(stored.recipients[0].account, AccountNumber(2));
     let (here, there) = (stored.message, queue.only().message);
     assert_eq!(here.strip_prefix(b"Return-Path: <alice@ours.example>\r\n"), Some(&there[..]));
@@ -296,7 +297,7 @@ async fn headers_that_claim_more_than_is_proved_are_refused() {
     // Several authors, one of them the user: taken, but nobody's name is proved by that.
     let several = "From: alice@ours.example, x@else.example\r\nSender: alice@ours.example\r\n\r\nx";
     send(&site, &["bob@ours.example"], several, "250").await;
-    assert!(!site.stored()[0].sender.from_is_proved);
+    assert!(!site.stored()[0].sender.proved.author());
 }
 
 #[tokio::test(start_paused = true)]
@@ -475,7 +476,10 @@ async fn sealed_mail_is_remembered_once_it_is_stored() {
     }
     assert_eq!(remembered(), ["<7@b.example>"]);
     let sender = site.stored().remove(0).sender;
-    assert_eq!(sender, SenderProof { from_is_proved: false, certificate: Some(KNOWN.to_vec()) });
+    assert_eq!(
+        sender,
+        SenderProof { proved: ProvedFields::NONE, certificate: Some(KNOWN.to_vec()) }
+    );
     // What one user's program sealed to another is guarded as well.
     let from_alice = format!("From: alice@ours.example\r\n{SEALED}").replace("<7@", "<8@");
     send(&site, &["bob@ours.example"], &from_alice, "250").await;
