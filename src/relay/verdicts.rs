@@ -5,9 +5,8 @@
 //! not verdicts are wanted (RFC 8601 §5): whoever reads the mail believes the ones that bear our
 //! name.
 //!
-//! # Known gaps
-//! Of sealed mail the id outside is remembered. Where the sender protected another one inside, an
-//! answer names that, and is not known to answer sealed mail.
+//! Of sealed mail the id outside is remembered. Where the sender protected another one inside, the
+//! opened view names this one as well, so that an answer does.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use crate::seams::{Role, SenderProof};
 /// (RFC 5321 §4.5.3.2.6), and many give up far earlier.
 const VERDICTS_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Ids of one message that are remembered; an honest one has one.
+/// Ids in one field that are remembered; an honest one has one.
 const IDS_MAX: usize = 4;
 /// How text begins that a program has sealed by itself (RFC 9580 §6.2).
 const ARMOR: &[u8] = b"-----BEGIN PGP MESSAGE-----";
@@ -68,8 +67,10 @@ pub(super) fn look(world: &World, message: &[u8]) -> (Sealed, Option<Vec<u8>>) {
     };
     let block = &message[..header_bytes(message)];
     let author = mailauth::only_author(block);
-    let named = header::fields(block).filter(|field| field.is("Message-ID"));
-    let ids = named.flat_map(|field| ids(field.body).collect::<Vec<_>>()).take(IDS_MAX);
+    let mut named = header::fields(block).filter(|field| field.is("Message-ID"));
+    // Of several fields some programs know a message by the first, and the opened view by the last.
+    let ends = [named.next(), named.last()].into_iter().flatten();
+    let ids = ends.flat_map(|field| ids(field.body).take(IDS_MAX).collect::<Vec<_>>());
     (Sealed { ids: ids.collect() }, author.and_then(|author| keys.known(&author)))
 }
 
@@ -281,6 +282,9 @@ mod tests {
             let message = format!("Message-ID: <1@b>\r\nMessage-ID: x <2@b>\r\n{text}");
             assert_eq!(look(&world, message.as_bytes()).0.ids, ids, "{text}");
         }
+        let many = "Message-ID: <0@b>\r\n".repeat(9);
+        let sealed = format!("{many}Message-ID: <1@b>\r\nContent-Type: multipart/encrypted\r\n");
+        assert_eq!(look(&world, sealed.as_bytes()).0.ids, ["<0@b>", "<1@b>"]);
     }
 
     #[tokio::test]

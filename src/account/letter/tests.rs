@@ -184,6 +184,34 @@ fn a_protected_header_is_the_only_one_that_is_shown() {
     }
 }
 
+/// What is remembered as confidential is the id outside: every program's answer must name it.
+#[test]
+fn where_the_protected_id_is_another_the_one_outside_is_in_references() {
+    let twice = format!("Message-ID: <eve@example.net>\r\n{OUTER}");
+    for (outer, inner, references) in [
+        (OUTER, "Message-ID: <2@x>\r\n", Some(" <1@example.org>")),
+        (&twice, "Message-ID: <2@x>\r\n", Some(" <1@example.org>")),
+        (OUTER, "Message-ID: <2@x>\r\nIn-Reply-To: <0@x>\r\n", Some(" <0@x>\r\n\t<1@example.org>")),
+        (
+            OUTER,
+            "References: <8@x>\r\n <9@x>\r\nMessage-ID: <2@x>\r\nIn-Reply-To: <9@x>\r\n",
+            Some(" <8@x>\r\n <9@x>\r\n\t<1@example.org>"),
+        ),
+        (OUTER, "Message-ID: <1@example.org>\r\n", None),
+        (OUTER, "Message-ID: <2@x>\r\nReferences: <1@example.org>\r\n", Some(" <1@example.org>")),
+        (OUTER, "", None),
+        ("From: bob@example.org\r\n\r\n", "Message-ID: <2@x>\r\n", None),
+    ] {
+        let entity = format!("{inner}Content-Type: text/plain; hp=\"cipher\"\r\n\r\ntext\r\n");
+        let shown = shown_as(outer, &entity, true, InnerSignature::Absent);
+        let found: Vec<_> =
+            header::fields(shown.as_bytes()).filter(|field| field.is("References")).collect();
+        let bodies: Vec<_> =
+            found.iter().map(|field| str::from_utf8(field.body).unwrap()).collect();
+        assert_eq!(bodies, references.as_slice(), "{shown}");
+    }
+}
+
 /// The header that a signature is over is the message's (RFC 9787 §4.1.2).
 #[test]
 fn within_a_signed_multipart_the_signed_parts_header_is_shown() {

@@ -23,6 +23,9 @@
 //! in the header, which is the one that a signature covers first (RFC 6376 §5.4.2); of the fields
 //! that name other messages, the ids and no other word.
 //!
+//! An answer to the view names the message by the id that it had on its way, too: that goes into
+//! References where the protected id is another.
+//!
 //! Fields of the sender's that would speak for this server, or for one on the way, are left out.
 //!
 //! # Known gaps
@@ -142,9 +145,34 @@ fn protected_fields(out: &mut Vec<u8>, outer: &[u8], inner: &[u8]) {
         let ours = header::is_named_ours(field.name);
         !(ours || is_structural(field) || is_one(field, NOT_FROM_INSIDE))
     };
-    fields(inner).filter(shown).for_each(|field| push(out, field));
+    let outside = id_outside(outer, inner);
+    let threads = |field: &Field| field.is("References");
+    for field in fields(inner).filter(shown) {
+        push(out, field);
+        if let Some(id) = outside.as_ref().filter(|_| threads(&field)) {
+            out.truncate(out.len() - b"\r\n".len());
+            out.extend_from_slice(&[b"\r\n\t", &id[..], b"\r\n"].concat());
+        }
+    }
+    if let Some(id) = outside.filter(|_| !fields(inner).any(|field| threads(&field))) {
+        // RFC 5322 §3.6.4: where there is no References, In-Reply-To says what came before.
+        let answered = last(inner, "In-Reply-To").and_then(|field| ids(field.body).next());
+        let pieces: Vec<&[u8]> = answered.iter().chain([&id]).map(Vec::as_slice).collect();
+        header::write_folded(out, "References", &pieces).expect("an id has no line end in it");
+    }
     let missing = NEEDED.iter().filter(|name| !fields(inner).any(|field| field.is(name)));
     missing.for_each(|name| push_last(out, outer, name));
+}
+
+/// The id that the message had on its way, if the protected header names another and not this one.
+/// It is the one that is remembered as that of sealed mail: the answer, of whatever program, must
+/// name it, or it could go out plain.
+fn id_outside(outer: &[u8], inner: &[u8]) -> Option<Vec<u8>> {
+    let has_one = fields(inner).any(|field| field.is("Message-ID"));
+    let id = last(outer, "Message-ID").and_then(|field| ids(field.body).next())?;
+    let named = fields(inner).filter(|field| is_one(field, &["Message-ID", "References"]));
+    let is_new = !named.flat_map(|field| ids(field.body)).any(|other| other == id);
+    (has_one && is_new).then_some(id)
 }
 
 fn unprotected_fields(out: &mut Vec<u8>, outer: &[u8], proved: ProvedFields) {
