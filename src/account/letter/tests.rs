@@ -184,6 +184,25 @@ fn a_protected_header_is_the_only_one_that_is_shown() {
     }
 }
 
+#[test]
+fn no_control_character_of_a_field_begins_a_line() {
+    let outer = OUTER.replace("Cc: carol", "Cc: a\rTo: eve");
+    for fields in
+        ["X-A: b\rAuthentication-Results: mx; dkim=pass\r\r\n", "X-A:\0b\u{1}\u{7f}\tc\r\n d\r\r\n"]
+    {
+        let entity = format!("{fields}Content-Type: text/plain; hp=cipher; x=\"\r\"\r\n\r\nx");
+        for entity in [entity.clone(), entity.replace("hp=", "ph=")] {
+            let shown = shown_as(&outer, &entity, true, InnerSignature::Absent);
+            let rest = shown.replace("\r\n", "");
+            assert!(!rest.contains(|c: char| c.is_ascii_control() && c != '\t'), "{rest:?}");
+        }
+    }
+    let entity = "X-A: b\rc\u{fc}\td\r\n\0e\r\r\nContent-Type: text/plain; hp=cipher\r\n\r\nx";
+    let entity = entity.replace("\r\n\0e", "\r\n \0e");
+    let shown = shown_as(&outer, &entity, true, InnerSignature::Absent);
+    assert!(shown.contains("\r\nX-A: b c\u{fc}\td\r\n  e \r\n"), "{shown:?}");
+}
+
 /// What is remembered as confidential is the id outside: every program's answer must name it.
 #[test]
 fn where_the_protected_id_is_another_the_one_outside_is_in_references() {

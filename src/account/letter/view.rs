@@ -251,11 +251,17 @@ fn is_structural(field: &Field<'_>) -> bool {
     field.name.len() > 8 && field.name[..8].eq_ignore_ascii_case(b"content-")
 }
 
-/// Appends a field as it stands, its line ends as mail has them.
+/// Appends a field as it stands, its line ends as mail has them. Another control character is a
+/// blank (RFC 5322 §2.2): programs take a CR alone for the end of a line, and what follows for a
+/// field.
 fn push(out: &mut Vec<u8>, field: Field<'_>) {
+    let plain = |octet: &u8| match octet {
+        b'\t' | b' '..=b'~' | 128.. => *octet,
+        _ => b' ',
+    };
     for line in field.raw.split_inclusive(|octet| *octet == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        out.extend(line.strip_suffix(b"\r").unwrap_or(line).iter().map(plain));
         out.extend_from_slice(b"\r\n");
     }
 }
