@@ -184,6 +184,42 @@ fn a_protected_header_is_the_only_one_that_is_shown() {
     }
 }
 
+/// Where a program might show another sender than the one who is proved, nothing is opened.
+#[test]
+fn every_from_that_could_be_taken_for_the_messages_is_asked() {
+    let signed = "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\
+        Content-Type: text/plain; protected-headers=v1\r\nFrom: eve@example.net\r\n\r\nx\r\n\
+        --s\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--s--\r\n";
+    let mixed = |part: &str| {
+        format!("Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n{part}\r\n--m--\r\n")
+    };
+    let message = "Content-Type: message/rfc822\r\n\r\nFrom: eve@example.net\r\n\r\nx\r\n";
+    let wrapped = signed.replace("text/plain; protected-headers=v1\r\n", "message/rfc822\r\n\r\n");
+    for (entity, asked) in [
+        (signed.to_owned(), true),
+        (mixed(signed), true),
+        (mixed(&mixed(signed)), true),
+        (message.to_owned(), true),
+        (format!("Content-Type: message/rfc822\r\n\r\n{}", mixed(signed)), true),
+        (wrapped, true),
+        // What is attached may be anybody's.
+        (mixed(message), false),
+        (mixed(&format!("Content-Type: message/rfc822\r\n\r\n{signed}")), false),
+    ] {
+        let analysis = mail::analyse(entity.as_bytes());
+        let opened = OpenedMime {
+            entity: SecretBytes::copy_from(entity.as_bytes()),
+            analysis,
+            signature: InnerSignature::Absent,
+            named_signers: Vec::new(),
+            version: 1,
+        };
+        let payload = view::Payload::of(&opened);
+        let named = payload.headers().map(author).any(|author| author == one("eve@example.net"));
+        assert_eq!(named, asked, "{entity}");
+    }
+}
+
 #[test]
 fn no_control_character_of_a_field_begins_a_line() {
     let outer = OUTER.replace("Cc: carol", "Cc: a\rTo: eve");

@@ -38,7 +38,7 @@
 use crate::base::secret::SecretBytes;
 use crate::mail::header::{self, Field, fields};
 use crate::mail::{Content, Encoding, Part, ProvedFields};
-use crate::pgp::mime::{InnerSignature, OpenedMime};
+use crate::pgp::mime::{InnerSignature, OpenedMime, own_parts};
 use std::ops::Range;
 
 /// The field that says what was found.
@@ -79,6 +79,8 @@ pub(super) struct Payload<'a> {
     parts: &'a [Part],
     /// The part whose header is the message's: the root, or what a signature is over.
     root: usize,
+    /// The parts that speak of the message.
+    own: Vec<usize>,
 }
 
 impl<'a> Payload<'a> {
@@ -86,13 +88,15 @@ impl<'a> Payload<'a> {
         let parts = &opened.analysis.structure.parts[..];
         let signed = (&*parts[0].media_type, &*parts[0].subtype) == ("multipart", "signed");
         let root = usize::from(signed && parts[0].content == Content::Multipart);
-        Payload { entity: opened.entity.expose(), parts, root }
+        let own = own_parts(&opened.analysis.structure);
+        Payload { entity: opened.entity.expose(), parts, root, own }
     }
 
-    /// The header blocks that could be taken for the message's, outermost first.
+    /// The header blocks that could be taken for the message's, by any program: those of all parts
+    /// but attached messages. Some sign or protect a part deep inside.
     pub(super) fn headers(&self) -> impl Iterator<Item = &'a [u8]> {
         let (entity, parts) = (self.entity, self.parts);
-        (0..=self.root).map(move |part| &entity[parts[part].header.range()])
+        self.own.iter().map(move |part| &entity[parts[*part].header.range()])
     }
 
     fn header(&self) -> &'a [u8] {
