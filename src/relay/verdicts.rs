@@ -121,12 +121,15 @@ pub(super) async fn judge(
     };
     let verdicts = check.check(envelope, original, VERDICTS_TIME_MAX).await;
     let author = mailauth::only_author(&original[..header_bytes(original)]);
-    let proved = author.map(|author| verdicts.proved(author.domain())).unwrap_or_default();
     let role = match verdicts.policy() {
         Policy::Quarantine | Policy::Reject if incoming.junk => Role::Junk,
         _ => Role::Inbox,
     };
     mailauth::remove_forged(message, envelope.hostname);
+    // What is proved of the octets that came is to be true of those that are stored.
+    let stored = mailauth::only_author(&message[..header_bytes(message)]);
+    let author = author.filter(|author| stored.as_ref() == Some(author));
+    let proved = author.map(|author| verdicts.proved(author.domain())).unwrap_or_default();
     let mut field = Vec::new();
     mailauth::write_results(&mut field, envelope.hostname, &verdicts);
     message.splice(..0, field);
@@ -244,6 +247,9 @@ mod tests {
             ("From: a@b.example\r\nFrom: a@b.example\r\n\r\n", false),
             ("From: a@b.example, c@b.example\r\n\r\n", false),
             ("Subject: x\r\n\r\nFrom: a@b.example\r\n", false),
+            ("From : ceo@bank.example\r\nFrom: a@b.example\r\n\r\n", false),
+            // What is taken out would join what is behind it to the header.
+            ("From: a@b.example\r\nPostseal-\r\nFrom: ceo@bank.example\r\n\r\n", false),
         ] {
             let (found, ..) = judged(Incoming::default(), passing(), text).await;
             assert_eq!(found.sender.proved.author(), proved, "{text}");
