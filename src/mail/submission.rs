@@ -187,7 +187,7 @@ fn signed_names(block: &[u8]) -> BTreeSet<String> {
 /// The addresses of a list of mailboxes (RFC 5322 §3.4), or nothing if the list holds anything
 /// that could be read in another way: groups, routes, unclosed quotes, text behind an address, a
 /// second address in a name.
-fn mailboxes(body: &[u8]) -> Option<Vec<Address>> {
+pub fn mailboxes(body: &[u8]) -> Option<Vec<Address>> {
     let (mut out, mut item, mut at) = (Vec::new(), Mailbox::default(), 0);
     while let Some(octet) = body.get(at) {
         let rest = &body[at..];

@@ -23,7 +23,7 @@ mod sign;
 mod verdicts;
 
 pub use align::speaks_for;
-pub use author::{from_fields, only_author};
+pub use author::{authors, only_author};
 pub use bounded::{BodyHashes, Bounded, Outline, SIGNATURES_MAX};
 pub use results::{remove_forged, write_results};
 pub use sign::{KeyKind, Signer, SigningKey, key_record};

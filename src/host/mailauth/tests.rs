@@ -236,9 +236,18 @@ async fn spf_and_dmarc_follow_the_records() {
             "a@none.example",
             "a@ours.example, b@none.example",
             "none",
-            DmarcResult::PermError,
-            Policy::None,
+            DmarcResult::Fail,
+            Policy::Reject,
         ),
+        (
+            FAR,
+            "a@ours.example",
+            "a@ours.example, b@none.example, c@strict.example",
+            "pass",
+            DmarcResult::Fail,
+            Policy::Quarantine,
+        ),
+        (FAR, "a@ours.example", "a@ours.example, b@none.example", "pass", none, Policy::None),
     ] {
         let message = format!("From: {author}\r\n\r\nx\r\n");
         let found = verdicts(&check, peer, path, &message).await;
@@ -248,9 +257,32 @@ async fn spf_and_dmarc_follow_the_records() {
         assert_eq!(found.policy(), policy, "{row}");
         assert!(!proved(&found, &message), "SPF proves nobody: {row}");
     }
-    let twice = "From: a@none.example\r\nFrom: b@ours.example\r\n\r\nx\r\n";
-    let found = verdicts(&check, FAR, "a@none.example", twice).await;
-    assert_eq!(found.policy(), Policy::Quarantine);
+}
+
+/// The author who is shown is not the one who is asked, or nobody is.
+#[tokio::test]
+async fn a_from_that_is_not_clear_does_not_evade_a_policy() {
+    let check = check_with(ZONE);
+    let long = format!("From: {}a@ours.example", "x ".repeat(5000));
+    for header in [
+        "From: a@none.example\r\nFrom: b@ours.example",
+        "From : b@ours.example\r\nFrom: a@none.example",
+        "From : b@ours.example",
+        "From: boss: b@ours.example;",
+        "From: b@ours.example.",
+        "From: b@ours..example",
+        "From: a@none.example\r\nno field\r\nFrom: b@ours.example",
+        " x\r\nFrom: b@ours.example",
+        "Sender: b@ours.example",
+        &long,
+    ] {
+        let message = format!("{header}\r\n\r\nx\r\n");
+        let found = verdicts(&check, FAR, "a@none.example", &message).await;
+        assert_eq!(found.policy(), Policy::Quarantine, "{header}");
+        assert!(!proved(&found, &message));
+        let near = verdicts(&check, "10.0.0.1", "a@none.example", &message).await;
+        assert_eq!(near.policy(), Policy::None, "mail of this house is not judged: {header}");
+    }
 }
 
 #[tokio::test]
