@@ -13,7 +13,7 @@
 //!
 //! # Known gaps
 //! A Message-ID that the program made keeps the name of the machine it may hold, because its own
-//! copy of the message has the same one. Resent fields are not checked for who resends.
+//! copy of the message has the same one.
 
 use std::collections::BTreeSet;
 
@@ -43,6 +43,9 @@ const ONCE: [&str; 15] = [
     "Content-ID",
 ];
 
+/// Who sends on what another wrote (RFC 5322 §3.6.6).
+const RESENT: [&str; 2] = ["Resent-From", "Resent-Sender"];
+
 /// Who a message claims to be from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authors {
@@ -50,6 +53,8 @@ pub struct Authors {
     pub from: Vec<Address>,
     /// The address of Sender, where there is one.
     pub sender: Option<Address>,
+    /// The addresses of Resent-From and Resent-Sender, of which there may be several (§3.6.6).
+    pub resent: Vec<Address>,
 }
 
 /// What is wrong with a header. Its `Display` is a sentence for the writer.
@@ -68,6 +73,9 @@ pub fn authors(message: &[u8]) -> Result<Authors, Fault> {
     let mut seen = [false; ONCE.len()];
     let mut authors = Authors::default();
     for field in fields(message) {
+        for name in RESENT.iter().filter(|name| field.is(name)) {
+            authors.resent.extend(mailboxes(field.body).ok_or(Fault::Unclear(name))?);
+        }
         let Some(at) = ONCE.iter().position(|name| field.is(name)) else { continue };
         if std::mem::replace(&mut seen[at], true) {
             return Err(Fault::Twice(ONCE[at]));

@@ -114,28 +114,18 @@ impl Submission<'_> {
         if let Some(sender) = &authors.sender {
             self.must_own("Sender", sender).await?;
         }
-        if let [only] = authors.from.as_slice() {
-            self.must_own("From", only).await?;
-        }
-        if authors.from.len() <= 1 {
-            return Ok(ProvedFields::ALL);
-        }
-        // RFC 5322 §3.6.2: several authors, of whom the sender is one. Whose name is of this
-        // server, but not the user's, is not his to write.
-        let mut own = 0;
+        // RFC 5322 §3.6.2 allows several authors, of whom the sender is one. Programs show the
+        // first, and our signature would be on it: all are to be the user's.
         for author in &authors.from {
-            match self.owns(author).await? {
-                true => own += 1,
-                false if recipients::is_local(author, self.options) => {
-                    return Err(self.not_yours("From", author));
-                }
-                false => {}
-            }
+            self.must_own("From", author).await?;
         }
-        match own {
-            0 => Err(self.not_yours("From", &authors.from[0])),
-            _ => Ok(ProvedFields::NONE),
+        // What was written elsewhere may have been sent on there; under names of this server only
+        // their owners do.
+        let resent = authors.resent.iter();
+        for address in resent.filter(|address| recipients::is_local(address, self.options)) {
+            self.must_own("A Resent field", address).await?;
         }
+        Ok(if authors.from.len() <= 1 { ProvedFields::ALL } else { ProvedFields::NONE })
     }
 
     async fn must_own(&self, field: &str, address: &Address) -> Result<(), Answer> {

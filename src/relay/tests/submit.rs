@@ -284,7 +284,20 @@ async fn headers_that_claim_more_than_is_proved_are_refused() {
             "From: x@bank.example, y@bank.example\r\nSender: alice@ours.example",
             "550 5.7.1 From has <x@bank.example>",
         ),
+        (
+            "From: ceo@bank.example, alice@ours.example\r\nSender: alice@ours.example",
+            "550 5.7.1 From has <ceo@bank.example>",
+        ),
         ("From: alice@ours.example\r\nSender: bob@ours.example", "550 5.7.1 Sender has"),
+        (
+            "From: alice@ours.example\r\nResent-From: alice@ours.example, bob@ours.example",
+            "550 5.7.1 A Resent field has <bob@ours.example>",
+        ),
+        (
+            "Resent-Sender: x@bank.example\r\nResent-Sender : bob@ours.example",
+            "550 5.7.1 A Resent field has <bob@ours.example>",
+        ),
+        ("Resent-From: bob@ours.example;", "550 5.6.0 The Resent-From field"),
         ("From: ceo@bank.example <alice@ours.example>", "550 5.6.0 The From field"),
         ("From: undisclosed:;", "550 5.6.0"),
         ("Subject: a\r\nSubject: b", "550 5.6.0 The message has more than one Subject field"),
@@ -294,10 +307,16 @@ async fn headers_that_claim_more_than_is_proved_are_refused() {
         }
     }
     assert!(queue.is_empty() && site.stored().is_empty());
-    // Several authors, one of them the user: taken, but nobody's name is proved by that.
-    let several = "From: alice@ours.example, x@else.example\r\nSender: alice@ours.example\r\n\r\nx";
+    // Several authors, all of them the user: taken, but there is no one author who is proved.
+    let several =
+        "From: alice@ours.example, chief@ours.example\r\nSender: alice@ours.example\r\n\r\nx";
     send(&site, &["bob@ours.example"], several, "250").await;
     assert!(!site.stored()[0].sender.proved.author());
+    // Others may have sent on elsewhere what he sends on now.
+    let resent = "From: alice@ours.example\r\nResent-From: alice@ours.example\r\n\
+                  Resent-From: x@else.example\r\n\r\nx";
+    send(&site, &["bob@ours.example"], resent, "250").await;
+    assert!(site.stored()[1].sender.proved.author());
 }
 
 #[tokio::test(start_paused = true)]
