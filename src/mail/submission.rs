@@ -19,7 +19,8 @@ use std::collections::BTreeSet;
 
 use super::address::Address;
 use super::date::DateTime;
-use super::header::{Field, fields, header_bytes, is_named_ours, unfold, write};
+use super::forged::is_forged;
+use super::header::{Field, fields, header_bytes, unfold, write};
 use super::limits::{ADDRESSES_MAX, COMMENT_DEPTH_MAX};
 use crate::base::clock::UnixTime;
 
@@ -157,16 +158,8 @@ fn is_taken_out(field: Field<'_>, additions: &Additions<'_>, signed: &BTreeSet<S
     field.is("Bcc")
         || field.is("Resent-Bcc")
         || field.is("Return-Path")
-        || is_named_ours(field.name)
-        || (field.is("Authentication-Results") && is_ours(field.body, additions.hostname))
+        || is_forged(field.raw, additions.hostname)
         || stripped.is_some_and(|name| !signed.contains(&name.to_ascii_lowercase()))
-}
-
-/// RFC 8601 §2.2: the field starts with the name of who checked.
-fn is_ours(body: &[u8], hostname: &str) -> bool {
-    let text = unfold(body);
-    let end = text.iter().position(|octet| b"; \t(".contains(octet)).unwrap_or(text.len());
-    text[..end].eq_ignore_ascii_case(hostname.as_bytes())
 }
 
 /// A Date field in UTC, if it is one and is not in it yet.

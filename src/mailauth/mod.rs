@@ -25,7 +25,7 @@ mod verdicts;
 pub use align::speaks_for;
 pub use author::{authors, only_author};
 pub use bounded::{BodyHashes, Bounded, Outline, SIGNATURES_MAX};
-pub use results::{remove_forged, write_results};
+pub use results::write_results;
 pub use sign::{KeyKind, Signer, SigningKey, key_record};
 pub use verdicts::{
     ArcResult, DkimResult, DkimVerdict, DmarcResult, DmarcVerdict, Policy, SpfResult, SpfVerdict,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::events::RelayEvent;
 use super::options::World;
 use super::prepare::ids;
-use crate::mail::{ProvedFields, header};
+use crate::mail::{ProvedFields, header, remove_forged};
 use crate::mailauth::{self, DkimResult, Envelope, Policy, Verdicts};
 use crate::pgp::already_sealed;
 use crate::seams::{Role, SenderProof};
@@ -115,7 +115,7 @@ pub(super) async fn judge(
     let original = &message[prefix..];
     let (sealed, certificate) = look(world, original);
     let Some(check) = check else {
-        mailauth::remove_forged(message, envelope.hostname);
+        remove_forged(message, envelope.hostname);
         let sender = SenderProof { proved: ProvedFields::NONE, certificate };
         return Judged { role: Role::default(), sender, sealed };
     };
@@ -125,7 +125,7 @@ pub(super) async fn judge(
         Policy::Quarantine | Policy::Reject if incoming.junk => Role::Junk,
         _ => Role::Inbox,
     };
-    mailauth::remove_forged(message, envelope.hostname);
+    remove_forged(message, envelope.hostname);
     // What is proved of the octets that came is to be true of those that are stored.
     let stored = mailauth::only_author(&message[..header_bytes(message)]);
     let author = author.filter(|author| stored.as_ref() == Some(author));
