@@ -1,5 +1,5 @@
-//! Who a message says it is from: the one author, who may be proved, and all whose domains are asked
-//! what they think of it.
+//! Who a message says it is from: the one author, who may be proved, and all whose domains are
+//! asked what they think of it.
 //!
 //! # Standards
 //! RFC 5322 §3.6 (one From, which must be there), §3.6.2 (several addresses), §4.5 (obsolete: white

@@ -63,7 +63,8 @@ pub struct Delivery {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SenderProof {
     /// What of the header is proved: by DKIM signatures that passed and are aligned with the one
-    /// address of the From field (RFC 7489 §3.1.1), or because a user of ours who owns it logged in.
+    /// address of the From field (RFC 7489 §3.1.1), or because a user of ours who owns it logged
+    /// in.
     pub proved: ProvedFields,
     /// The certificate known for the From field's address, binary, where the relay role has one.
     pub certificate: Option<Vec<u8>>,
