@@ -16,9 +16,10 @@ mod written;
 use super::dns::HostResolver;
 use crate::base::BoxFuture;
 use crate::dns::Zone;
+use crate::mail::Address;
 use crate::mailauth::{
     Bounded, CheckSender, DkimResult, DkimVerdict, DmarcResult, DmarcVerdict, Envelope, Outline,
-    Policy, SpfResult, SpfVerdict, Verdicts, from_fields, is_near,
+    Policy, SpfResult, SpfVerdict, Verdicts, is_near,
 };
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolverConfig;
@@ -158,20 +159,30 @@ impl SenderCheck {
         spf: &SpfOutput,
         deadline: Instant,
     ) -> DmarcVerdict {
-        let unknown = |result, policy| DmarcVerdict {
-            result,
-            policy,
-            domain: String::new(),
-            strict_dkim: false,
+        // RFC 7489 §6.6.1: where it cannot be said whom to ask, a receiver may refuse. One author
+        // that is checked and another that is shown is a way around DMARC.
+        let Some(authors) = &outline.authors else {
+            return unknown(DmarcResult::Fail, Policy::Quarantine);
         };
-        let Some(author) = &outline.author else {
-            // RFC 7489 §6.6.1: mail with several From fields may be refused; one that is checked
-            // and another that is shown is a way around DMARC.
-            return match from_fields(outline.header) {
-                0 | 1 => unknown(DmarcResult::PermError, Policy::None),
-                _ => unknown(DmarcResult::Fail, Policy::Quarantine),
-            };
-        };
+        // The same section: of several, the one whose domain asks for most decides.
+        let mut gravest: Option<DmarcVerdict> = None;
+        for author in authors {
+            let found = self.dmarc_of(author, envelope, dkim, spf, deadline).await;
+            if gravest.as_ref().is_none_or(|other| gravity(&found) > gravity(other)) {
+                gravest = Some(found);
+            }
+        }
+        gravest.unwrap_or_else(|| unknown(DmarcResult::Fail, Policy::Quarantine))
+    }
+
+    async fn dmarc_of(
+        &self,
+        author: &Address,
+        envelope: &Envelope<'_>,
+        dkim: &[DkimOutput<'_>],
+        spf: &SpfOutput,
+        deadline: Instant,
+    ) -> DmarcVerdict {
         if author.is_literal() {
             return unknown(DmarcResult::None, Policy::None);
         }
@@ -226,6 +237,22 @@ async fn hash(bounded: &mut Bounded<'_>, body: &[u8]) {
 /// RFC 7208 §2.4: the domain of the reverse path, or of HELO where that is null.
 fn path_domain<'a>(envelope: &Envelope<'a>) -> &'a str {
     envelope.from.map_or(envelope.helo, |from| from.domain())
+}
+
+fn unknown(result: DmarcResult, policy: Policy) -> DmarcVerdict {
+    DmarcVerdict { result, policy, domain: String::new(), strict_dkim: false }
+}
+
+/// How much a verdict says against a message.
+fn gravity(verdict: &DmarcVerdict) -> u8 {
+    match (verdict.result, verdict.policy) {
+        (DmarcResult::Fail, Policy::Reject) => 5,
+        (DmarcResult::Fail, Policy::Quarantine) => 4,
+        (DmarcResult::Fail, Policy::None) => 3,
+        (DmarcResult::TempError | DmarcResult::PermError, _) => 2,
+        (DmarcResult::None, _) => 1,
+        (DmarcResult::Pass, _) => 0,
+    }
 }
 
 fn too_late() -> Error {

@@ -51,6 +51,15 @@ pub fn is_named_ours(raw: &[u8]) -> bool {
     raw.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }
 
+/// How many octets the mbox lines at the start of `message` take.
+pub fn mbox_bytes(message: &[u8]) -> usize {
+    let mut at = 0;
+    while is_mbox_line(line_of(&message[at..])) {
+        at += line_of(&message[at..]).len();
+    }
+    at
+}
+
 /// How many octets at the start of `message` are its header, the empty line included.
 pub fn header_bytes(message: &[u8]) -> usize {
     let mut at = 0;
@@ -202,8 +211,9 @@ fn is_name_octet(octet: u8) -> bool {
     matches!(octet, 33..=57 | 59..=126)
 }
 
+/// `From a@b.example Thu ...`, quoted or not. With a colon behind the blanks it is a field.
 fn is_mbox_line(line: &[u8]) -> bool {
-    line.starts_with(b"From ") || line.starts_with(b">From ")
+    (line.starts_with(b"From ") || line.starts_with(b">From ")) && name_bytes(line).is_none()
 }
 
 #[cfg(test)]
@@ -225,6 +235,20 @@ mod tests {
         assert_eq!(subject.raw, b"Subject: a\r\n b\r\n\tc\r\n");
         assert_eq!(unfold(subject.body), b"a b\tc");
         assert_eq!(header_bytes(block), block.len() - 5);
+    }
+
+    /// RFC 5322 §4.5: white space before the colon.
+    #[test]
+    fn a_from_with_a_blank_behind_is_no_mbox_line() {
+        for field in ["From : a@b.example\r\n", "From \t : a@b.example\r\n"] {
+            let block = format!("{field}To: c\r\n\r\n");
+            assert_eq!(names(block.as_bytes()), ["From", "To"]);
+            assert_eq!(header_bytes(block.as_bytes()), block.len());
+            assert_eq!(mbox_bytes(block.as_bytes()), 0);
+        }
+        assert_eq!(names(b">From : a\r\n"), [">From"]);
+        assert_eq!(mbox_bytes(b"From x 2026\r\n>From y: z\nFrom: a\r\n"), 24);
+        assert_eq!((mbox_bytes(b"From x"), mbox_bytes(b"from x\r\n"), mbox_bytes(b"")), (6, 0, 0));
     }
 
     #[test]

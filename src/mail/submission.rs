@@ -13,13 +13,14 @@
 //!
 //! # Known gaps
 //! A Message-ID that the program made keeps the name of the machine it may hold, because its own
-//! copy of the message has the same one. Resent fields are not checked for who resends.
+//! copy of the message has the same one.
 
 use std::collections::BTreeSet;
 
 use super::address::Address;
 use super::date::DateTime;
-use super::header::{Field, fields, header_bytes, is_named_ours, unfold, write};
+use super::forged::is_forged;
+use super::header::{Field, fields, header_bytes, unfold, write};
 use super::limits::{ADDRESSES_MAX, COMMENT_DEPTH_MAX};
 use crate::base::clock::UnixTime;
 
@@ -43,6 +44,9 @@ const ONCE: [&str; 15] = [
     "Content-ID",
 ];
 
+/// Who sends on what another wrote (RFC 5322 §3.6.6).
+const RESENT: [&str; 2] = ["Resent-From", "Resent-Sender"];
+
 /// Who a message claims to be from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authors {
@@ -50,6 +54,8 @@ pub struct Authors {
     pub from: Vec<Address>,
     /// The address of Sender, where there is one.
     pub sender: Option<Address>,
+    /// The addresses of Resent-From and Resent-Sender, of which there may be several (§3.6.6).
+    pub resent: Vec<Address>,
 }
 
 /// What is wrong with a header. Its `Display` is a sentence for the writer.
@@ -71,6 +77,9 @@ pub fn authors(message: &[u8]) -> Result<Authors, Fault> {
     let mut seen = [false; ONCE.len()];
     let mut authors = Authors::default();
     for field in fields(message) {
+        for name in RESENT.iter().filter(|name| field.is(name)) {
+            authors.resent.extend(mailboxes(field.body).ok_or(Fault::Unclear(name))?);
+        }
         let Some(at) = ONCE.iter().position(|name| field.is(name)) else { continue };
         if std::mem::replace(&mut seen[at], true) {
             return Err(Fault::Twice(ONCE[at]));
@@ -177,16 +186,8 @@ fn is_taken_out(field: Field<'_>, additions: &Additions<'_>, signed: &BTreeSet<S
     field.is("Bcc")
         || field.is("Resent-Bcc")
         || field.is("Return-Path")
-        || is_named_ours(field.name)
-        || (field.is("Authentication-Results") && is_ours(field.body, additions.hostname))
+        || is_forged(field.raw, additions.hostname)
         || stripped.is_some_and(|name| !signed.contains(&name.to_ascii_lowercase()))
-}
-
-/// RFC 8601 §2.2: the field starts with the name of who checked.
-fn is_ours(body: &[u8], hostname: &str) -> bool {
-    let text = unfold(body);
-    let end = text.iter().position(|octet| b"; \t(".contains(octet)).unwrap_or(text.len());
-    text[..end].eq_ignore_ascii_case(hostname.as_bytes())
 }
 
 /// A Date field in UTC, if it is one and is not in it yet.
@@ -215,7 +216,7 @@ fn signed_names(block: &[u8]) -> BTreeSet<String> {
 /// The addresses of a list of mailboxes (RFC 5322 §3.4), or nothing if the list holds anything
 /// that could be read in another way: groups, routes, unclosed quotes, text behind an address, a
 /// second address in a name.
-fn mailboxes(body: &[u8]) -> Option<Vec<Address>> {
+pub fn mailboxes(body: &[u8]) -> Option<Vec<Address>> {
     let (mut out, mut item, mut at) = (Vec::new(), Mailbox::default(), 0);
     while let Some(octet) = body.get(at) {
         let rest = &body[at..];

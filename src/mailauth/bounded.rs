@@ -9,10 +9,10 @@
 //! RFC 6376 §6.1 (a verifier may limit its work), §3.5 and §5.4 (From must be signed), §8.2 (`l=`),
 //! RFC 8301 §3.1 (no SHA-1), RFC 8617 §4.2.1 (instances; 50 there, fewer here).
 
-use super::author::only_author;
+use super::author::{authors, only_author};
 use super::body::BodyHash;
 use super::verdicts::{ArcResult, DkimResult, DkimVerdict};
-use crate::mail::{Address, header};
+use crate::mail::{Address, ProvedFields, header};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mail_auth::common::crypto::{Algorithm, HashAlgorithm};
@@ -49,6 +49,8 @@ pub struct Outline<'x> {
     pub body: &'x [u8],
     /// The one author.
     pub author: Option<Address>,
+    /// All authors, one for each domain; `None` if it is not clear who they are.
+    pub authors: Option<Vec<Address>>,
     /// There is something to verify: a signature or a chain, in a header that is one for everybody.
     pub is_signed: bool,
 }
@@ -65,7 +67,8 @@ impl<'x> Outline<'x> {
             && begins
             && header::fields(header)
                 .any(|field| field.is("DKIM-Signature") || field.is("ARC-Seal"));
-        Outline { header, body, author: only_author(header), is_signed }
+        let (author, authors) = (only_author(header), authors(message));
+        Outline { header, body, author, authors, is_signed }
     }
 }
 
@@ -167,8 +170,12 @@ impl<'x> Bounded<'x> {
 
     /// The verdicts on all signatures, `outputs` being mail-auth's on those it was given.
     pub fn dkim(&self, outputs: &[DkimOutput<'_>]) -> Vec<DkimVerdict> {
-        let verified =
-            outputs.iter().map(|output| verdict(result(output.result()), output.signature()));
+        let block = self.message.raw_message;
+        let covers = |signature: &Signature| ProvedFields::signed(block, &signature.h);
+        let verified = outputs.iter().map(|output| DkimVerdict {
+            covers: output.signature().map(covers).unwrap_or_default(),
+            ..verdict(result(output.result()), output.signature())
+        });
         verified.chain(self.dismissed.iter().cloned()).collect()
     }
 
@@ -233,6 +240,7 @@ fn verdict(result: DkimResult, signature: Option<&Signature>) -> DkimVerdict {
         selector: signature.s.clone(),
         algorithm: signature.a.name(),
         start: base64.chars().take(START_BYTES).collect(),
+        covers: ProvedFields::NONE,
     }
 }
 

@@ -4,7 +4,7 @@
 //! The verdicts are made by [`CheckSender`], implemented in `host` with mail-auth and a resolver.
 //! What is asked of it, how much of a message it may look at, what a verdict means and how it is
 //! written down are decided here, without I/O. A verdict never refuses a message: it may file one
-//! as junk, and it decides whether the author is proved ([`Verdicts::proves`]).
+//! as junk, and it decides what is proved to be of the author ([`Verdicts::proved`]).
 //!
 //! # Standards
 //! RFC 6376, 8301 and 8463 (DKIM), RFC 7208 (SPF), RFC 7489 with the tree walk of RFC 9989 (DMARC),
@@ -23,9 +23,9 @@ mod sign;
 mod verdicts;
 
 pub use align::speaks_for;
-pub use author::{from_fields, only_author};
+pub use author::{authors, only_author};
 pub use bounded::{BodyHashes, Bounded, Outline, SIGNATURES_MAX};
-pub use results::{remove_forged, write_results};
+pub use results::write_results;
 pub use sign::{KeyKind, Signer, SigningKey, key_record};
 pub use verdicts::{
     ArcResult, DkimResult, DkimVerdict, DmarcResult, DmarcVerdict, Policy, SpfResult, SpfVerdict,

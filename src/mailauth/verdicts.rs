@@ -1,6 +1,7 @@
 //! The verdicts as values, with the words that RFC 8601 §2.7 has for them.
 
 use super::align;
+use crate::mail::ProvedFields;
 
 /// All that is said of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,19 +17,25 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// Whether the author at `domain`, the one address of the message's one From field, is proved:
-    /// a DKIM signature passed whose signer answers for the domain. SPF proves a path, not a
-    /// writer, and is no proof.
-    pub fn proves(&self, domain: &str) -> bool {
+    /// What of the header is proved to be of the author at `domain`, the one address of the
+    /// message's one From field: From itself, if a DKIM signature passed whose signer answers for
+    /// the domain, and what else such signatures cover. SPF proves a path, not a writer, and is no
+    /// proof.
+    pub fn proved(&self, domain: &str) -> ProvedFields {
         let strict = self.dmarc.as_ref().is_some_and(|dmarc| dmarc.strict_dkim);
-        self.dkim.iter().any(|verdict| {
-            verdict.result == DkimResult::Pass
-                && if strict {
-                    align::is_same(&verdict.domain, domain)
-                } else {
-                    align::speaks_for(&verdict.domain, domain)
-                }
-        })
+        let answers = |verdict: &&DkimVerdict| match strict {
+            true => align::is_same(&verdict.domain, domain),
+            false => align::speaks_for(&verdict.domain, domain),
+        };
+        let passed = self.dkim.iter().filter(|verdict| verdict.result == DkimResult::Pass);
+        // What does not sign From is no signature (RFC 6376 §5.4), and never passes.
+        let covered = passed.filter(answers).map(|verdict| verdict.covers.or(ProvedFields::FROM));
+        covered.fold(ProvedFields::NONE, ProvedFields::or)
+    }
+
+    /// Whether the author at `domain` is proved.
+    pub fn proves(&self, domain: &str) -> bool {
+        self.proved(domain).author()
     }
 
     /// What the author's domain asks to be done with the message: its policy if DMARC failed.
@@ -64,13 +71,15 @@ pub struct DkimVerdict {
     pub algorithm: &'static str,
     /// The first octets of `b=`, which tell signatures apart (RFC 6008).
     pub start: String,
+    /// The fields that it covers, should it pass.
+    pub covers: ProvedFields,
 }
 
 impl DkimVerdict {
     /// The verdict on a signature that was not read.
     pub fn unread(result: DkimResult) -> DkimVerdict {
-        let (domain, selector, start) = Default::default();
-        DkimVerdict { result, domain, selector, algorithm: "", start }
+        let (domain, selector, start, covers) = Default::default();
+        DkimVerdict { result, domain, selector, algorithm: "", start, covers }
     }
 }
 

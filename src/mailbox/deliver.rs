@@ -182,8 +182,8 @@ impl Sealing {
             let (detail, received) = (detail.as_deref(), delivery.received);
             let analysis = Analysis::clone(&analysis);
             let record = ArrivalRecord::new(role, detail, received, &delivery.message, analysis)?;
-            let SenderProof { from_is_proved, certificate } = delivery.sender.clone();
-            let record = record.with_sender(store::Sender { from_is_proved, certificate });
+            let SenderProof { proved, certificate } = delivery.sender.clone();
+            let record = record.with_sender(store::Sender { proved, certificate });
             seal(&core, &account, &delivery.message, &record)
         });
         sealed.await?.map_err(|_| NotStored::Seal)

@@ -470,13 +470,14 @@ impl<'a> Driver<'a> {
 
     async fn store(
         &mut self,
-        transaction: Transaction<Target>,
+        mut transaction: Transaction<Target>,
         incoming: Option<Incoming>,
     ) -> Result<(), Answer> {
         let (prefix_bytes, reservation) = match incoming {
             Some(Incoming { prefix_bytes, reservation, .. }) => (prefix_bytes, reservation),
             None => (0, self.world.message_budget.empty()),
         };
+        trace::drop_mbox_lines(&mut transaction.message, prefix_bytes);
         // RFC 5321 §6.3.
         let content = &transaction.message[prefix_bytes..];
         if trace::hops(content) > self.options.limits.hops_max {

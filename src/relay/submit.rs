@@ -27,7 +27,7 @@ use super::verdicts;
 use crate::base::budget::Reservation;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::mail::submission::{self, Additions, Authors};
-use crate::mail::{Address, header};
+use crate::mail::{Address, ProvedFields, header};
 use crate::queue::Owner;
 use crate::seams::{Delivery, LocalRecipient, Role, SenderProof};
 use crate::smtp::{Answer, Reply, Transaction, replies};
@@ -110,33 +110,23 @@ impl Submission<'_> {
         recipients::is_own(address, *account, own, self.options, self.world).await
     }
 
-    /// Says whether what the message claims is proved: that one address of the user's wrote it.
-    async fn judge(&self, authors: &Authors) -> Result<bool, Answer> {
+    /// Says what the message claims is proved: all of it, if one address of the user's wrote it.
+    async fn judge(&self, authors: &Authors) -> Result<ProvedFields, Answer> {
         if let Some(sender) = &authors.sender {
             self.must_own("Sender", sender).await?;
         }
-        if let [only] = authors.from.as_slice() {
-            self.must_own("From", only).await?;
-        }
-        if authors.from.len() <= 1 {
-            return Ok(true);
-        }
-        // RFC 5322 §3.6.2: several authors, of whom the sender is one. Whose name is of this
-        // server, but not the user's, is not his to write.
-        let mut own = 0;
+        // RFC 5322 §3.6.2 allows several authors, of whom the sender is one. Programs show the
+        // first, and our signature would be on it: all are to be the user's.
         for author in &authors.from {
-            match self.owns(author).await? {
-                true => own += 1,
-                false if recipients::is_local(author, self.options) => {
-                    return Err(self.not_yours("From", author));
-                }
-                false => {}
-            }
+            self.must_own("From", author).await?;
         }
-        match own {
-            0 => Err(self.not_yours("From", &authors.from[0])),
-            _ => Ok(false),
+        // What was written elsewhere may have been sent on there; under names of this server only
+        // their owners do.
+        let resent = authors.resent.iter();
+        for address in resent.filter(|address| recipients::is_local(address, self.options)) {
+            self.must_own("A Resent field", address).await?;
         }
+        Ok(if authors.from.len() <= 1 { ProvedFields::ALL } else { ProvedFields::NONE })
     }
 
     async fn must_own(&self, field: &str, address: &Address) -> Result<(), Answer> {
@@ -172,7 +162,7 @@ impl Submission<'_> {
     }
 
     /// Stores the part for elsewhere, hidden, then the part for accounts here.
-    async fn hand_over(&self, submitted: Submitted, proved: bool) -> Result<(), Answer> {
+    async fn hand_over(&self, submitted: Submitted, proved: ProvedFields) -> Result<(), Answer> {
         let Submitted { mut transaction, prefix_bytes, mut reservation } = submitted;
         let message = std::mem::take(&mut transaction.message);
         let local = copies(&transaction);
@@ -256,7 +246,7 @@ impl Submission<'_> {
         from: Option<Address>,
         recipients: Vec<LocalRecipient>,
         message: Vec<u8>,
-        proved: bool,
+        proved: ProvedFields,
     ) -> Result<(), Answer> {
         let (sealed, certificate) = verdicts::look(self.world, &message);
         let accounts: Vec<_> = recipients.iter().map(|recipient| recipient.account).collect();
@@ -266,7 +256,7 @@ impl Submission<'_> {
             message,
             received: self.world.clock.now(),
             role: Role::Inbox,
-            sender: SenderProof { from_is_proved: proved, certificate },
+            sender: SenderProof { proved, certificate },
         };
         self.world.deliver.deliver(delivery).await.map_err(refusal_of)?;
         sealed.note(&accounts, self.world);

@@ -480,10 +480,29 @@ async fn mail_of_other_servers_is_judged_and_mail_of_users_is_not() {
     let text = |at: usize| String::from_utf8_lossy(&stored[at].message).into_owned();
     let field = "Authentication-Results: mx.ours.example;\r\n\tdkim=pass header.d=b.example\r\n";
     assert!(text(0).starts_with(&format!("{field}Return-Path: <a@b.example>\r\n")), "{}", text(0));
-    assert!(stored[0].sender.from_is_proved && !text(0).contains("spf=pass"));
+    assert!(stored[0].sender.proved.author() && !text(0).contains("spf=pass"));
     assert!(text(1).starts_with("Return-Path: "), "{}", text(1));
     // A user is proved by his login alone, and what he says of checks is taken out.
-    assert!(!text(1).contains("Authentication-Results") && stored[1].sender.from_is_proved);
+    assert!(!text(1).contains("Authentication-Results") && stored[1].sender.proved.author());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_of_an_mbox_in_front_is_taken_out() {
+    let site = site();
+    for line in ["From a@b.example Thu Jan  1 00:00:00 2026\r\n", ">From a@b.example\r\nFrom x\r\n"]
+    {
+        let mut client = site.connect().await;
+        client.begin(&["alice@ours.example"]).await;
+        client.message(&format!("{line}From: a@b.example\r\n\r\nFrom x\r\n"), "250").await;
+        let message = site.stored().pop().unwrap().message;
+        let text = String::from_utf8(message).unwrap();
+        assert!(text.starts_with("Return-Path: <a@b.example>\r\nReceived: "), "{text}");
+        assert!(text.contains(" +0000\r\nFrom: a@b.example\r\n\r\nFrom x\r\n"), "{text}");
+        assert_eq!(
+            crate::mail::header::header_bytes(text.as_bytes()),
+            text.find("\r\n\r\n").unwrap() + 4
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

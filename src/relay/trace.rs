@@ -61,6 +61,14 @@ pub(super) fn fields(arrival: &Arrival<'_>) -> Vec<u8> {
     out
 }
 
+/// Takes out the mbox lines (`From a@b.example Thu ...`) that programs leave in front of a message.
+/// Behind what the receiver wrote one would end the header: the rest of it would be text for us,
+/// and for others who knows what.
+pub(super) fn drop_mbox_lines(message: &mut Vec<u8>, prefix_bytes: usize) {
+    let bytes = header::mbox_bytes(&message[prefix_bytes..]);
+    message.drain(prefix_bytes..prefix_bytes + bytes);
+}
+
 /// How many servers a message says to have come through.
 pub(super) fn hops(message: &[u8]) -> usize {
     header::fields(message).filter(|field| field.is("Received")).count()

@@ -5,9 +5,8 @@
 //! not verdicts are wanted (RFC 8601 §5): whoever reads the mail believes the ones that bear our
 //! name.
 //!
-//! # Known gaps
-//! Of sealed mail the id outside is remembered. Where the sender protected another one inside, an
-//! answer names that, and is not known to answer sealed mail.
+//! Of sealed mail the id outside is remembered. Where the sender protected another one inside, the
+//! opened view names this one as well, so that an answer does.
 
 use crate::base::ids::AccountNumber;
 use crate::discovery::Circle;
@@ -16,7 +15,7 @@ use std::time::Duration;
 
 use super::events::RelayEvent;
 use super::options::World;
-use crate::mail::{header, message_id};
+use crate::mail::{ProvedFields, header, message_id, remove_forged};
 use crate::mailauth::{self, DkimResult, Envelope, Policy, Verdicts};
 use crate::pgp::already_sealed;
 use crate::seams::{Role, SenderProof};
@@ -25,7 +24,7 @@ use crate::seams::{Role, SenderProof};
 /// (RFC 5321 §4.5.3.2.6), and many give up far earlier.
 const VERDICTS_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Ids of one message that are remembered; an honest one has one.
+/// Ids in one field that are remembered; an honest one has one.
 const IDS_MAX: usize = 4;
 /// How text begins that a program has sealed by itself (RFC 9580 §6.2).
 const ARMOR: &[u8] = b"-----BEGIN PGP MESSAGE-----";
@@ -69,9 +68,11 @@ pub(super) fn look(world: &World, message: &[u8]) -> (Sealed, Option<Vec<u8>>) {
     };
     let block = &message[..header_bytes(message)];
     let author = mailauth::only_author(block);
-    let named = header::fields(block).filter(|field| field.is("Message-ID"));
+    let mut named = header::fields(block).filter(|field| field.is("Message-ID"));
+    // Of several fields some programs know a message by the first, and the opened view by the last.
+    let ends = [named.next(), named.last()].into_iter().flatten();
     let ids =
-        named.flat_map(|field| message_id::named(field.body).collect::<Vec<_>>()).take(IDS_MAX);
+        ends.flat_map(|field| message_id::named(field.body).take(IDS_MAX).collect::<Vec<_>>());
     (Sealed { ids: ids.collect() }, author.and_then(|author| keys.known(&author)))
 }
 
@@ -119,23 +120,26 @@ pub(super) async fn judge(
     let original = &message[prefix..];
     let (sealed, certificate) = look(world, original);
     let Some(check) = check else {
-        mailauth::remove_forged(message, envelope.hostname);
-        let sender = SenderProof { from_is_proved: false, certificate };
+        remove_forged(message, envelope.hostname);
+        let sender = SenderProof { proved: ProvedFields::NONE, certificate };
         return Judged { role: Role::default(), sender, sealed };
     };
     let verdicts = check.check(envelope, original, VERDICTS_TIME_MAX).await;
     let author = mailauth::only_author(&original[..header_bytes(original)]);
-    let from_is_proved = author.is_some_and(|author| verdicts.proves(author.domain()));
     let role = match verdicts.policy() {
         Policy::Quarantine | Policy::Reject if incoming.junk => Role::Junk,
         _ => Role::Inbox,
     };
-    mailauth::remove_forged(message, envelope.hostname);
+    remove_forged(message, envelope.hostname);
+    // What is proved of the octets that came is to be true of those that are stored.
+    let stored = mailauth::only_author(&message[..header_bytes(message)]);
+    let author = author.filter(|author| stored.as_ref() == Some(author));
+    let proved = author.map(|author| verdicts.proved(author.domain())).unwrap_or_default();
     let mut field = Vec::new();
     mailauth::write_results(&mut field, envelope.hostname, &verdicts);
     message.splice(..0, field);
-    report(world, session, envelope.peer, &verdicts, from_is_proved, role);
-    Judged { role, sender: SenderProof { from_is_proved, certificate }, sealed }
+    report(world, session, envelope.peer, &verdicts, proved.author(), role);
+    Judged { role, sender: SenderProof { proved, certificate }, sealed }
 }
 
 fn header_bytes(message: &[u8]) -> usize {
@@ -231,7 +235,7 @@ mod tests {
     async fn verdicts_are_made_on_the_original_and_stand_in_front() {
         let text = format!("From: a@b.example\r\n{FORGED}To: x\r\n\r\n{FORGED}");
         let (found, message, shown) = judged(Incoming::default(), passing(), &text).await;
-        assert!(found.sender.from_is_proved && found.role == Role::Inbox);
+        assert!(found.sender.proved.author() && found.role == Role::Inbox);
         assert_eq!(shown, text.as_bytes());
         let field =
             "Authentication-Results: mx.ours.example;\r\n\tdkim=pass header.d=b.example\r\n";
@@ -248,9 +252,12 @@ mod tests {
             ("From: a@b.example\r\nFrom: a@b.example\r\n\r\n", false),
             ("From: a@b.example, c@b.example\r\n\r\n", false),
             ("Subject: x\r\n\r\nFrom: a@b.example\r\n", false),
+            ("From : ceo@bank.example\r\nFrom: a@b.example\r\n\r\n", false),
+            // What is taken out would join what is behind it to the header.
+            ("From: a@b.example\r\nPostseal-\r\nFrom: ceo@bank.example\r\n\r\n", false),
         ] {
             let (found, ..) = judged(Incoming::default(), passing(), text).await;
-            assert_eq!(found.sender.from_is_proved, proved, "{text}");
+            assert_eq!(found.sender.proved.author(), proved, "{text}");
         }
     }
 
@@ -266,7 +273,7 @@ mod tests {
             let text = "From: a@b.example\r\n\r\n";
             let (found, message, _) = judged(incoming, failing(policy), text).await;
             assert_eq!(found.role, role, "{policy:?}");
-            assert!(message.contains("dmarc=fail") && !found.sender.from_is_proved);
+            assert!(message.contains("dmarc=fail") && !found.sender.proved.author());
         }
     }
 
@@ -288,6 +295,9 @@ mod tests {
         }
         let bare = b"Message-ID: 77@x.example\r\nContent-Type: multipart/encrypted\r\n\r\n";
         assert_eq!(look(&world, bare).0.ids, ["<77@x.example>"]);
+        let many = "Message-ID: <0@b>\r\n".repeat(9);
+        let sealed = format!("{many}Message-ID: <1@b>\r\nContent-Type: multipart/encrypted\r\n");
+        assert_eq!(look(&world, sealed.as_bytes()).0.ids, ["<0@b>", "<1@b>"]);
     }
 
     #[tokio::test]
@@ -295,7 +305,7 @@ mod tests {
         let off = Incoming { authenticate: false, ..Incoming::default() };
         let text = format!("From: a@b.example\r\n{FORGED}\r\nx");
         let (found, message, shown) = judged(off, passing(), &text).await;
-        assert!(!found.sender.from_is_proved && shown.is_empty());
+        assert!(!found.sender.proved.author() && shown.is_empty());
         assert_eq!(message, format!("{PREFIX}From: a@b.example\r\n\r\nx"));
     }
 }

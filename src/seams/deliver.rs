@@ -3,7 +3,7 @@
 use crate::base::BoxFuture;
 use crate::base::clock::UnixTime;
 use crate::base::ids::AccountNumber;
-use crate::mail::Address;
+use crate::mail::{Address, ProvedFields};
 
 /// Copies that one message may have: all of them are one batch of the journal. Twice the 100
 /// recipients of RFC 5321 §4.5.3.1.8, because the last of them may be an alias for a hundred.
@@ -62,9 +62,10 @@ pub struct Delivery {
 /// shown opened: a stranger who re-mails a captured ciphertext must not have it opened for him.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SenderProof {
-    /// The one address of the From field is proved: by a DKIM signature that passed and is aligned
-    /// with it (RFC 7489 §3.1.1), or because a user of ours who owns it logged in.
-    pub from_is_proved: bool,
+    /// What of the header is proved: by DKIM signatures that passed and are aligned with the one
+    /// address of the From field (RFC 7489 §3.1.1), or because a user of ours who owns it logged
+    /// in.
+    pub proved: ProvedFields,
     /// The certificate known for the From field's address, binary, where the relay role has one.
     pub certificate: Option<Vec<u8>>,
 }

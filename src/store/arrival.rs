@@ -10,8 +10,9 @@
 //! Padding to [`RECORD_STEP_BYTES`] keeps the lengths of subject and headers out of sight.
 //!
 //! Version 2 also says whether the message came encrypted as a whole, and then what is known of its
-//! sender, so that the fold touches the identity's key for such messages only. Version 1 is still
-//! read: what it does not say is not known.
+//! sender, so that the fold touches the identity's key for such messages only. Version 3 says which
+//! fields are proved, where version 2 says so of From only. Both older ones are still read: what
+//! they do not say is not known.
 //!
 //! # Known gaps
 //! Records above 64 KiB lose their header block or structure; they are derived again from the
@@ -23,7 +24,7 @@ use crate::base::entropy::{self, Entropy};
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::journal::{Body, Class, Entry, LargeBody};
 use crate::mail::limits::NESTING_DEPTH_MAX;
-use crate::mail::{Analysis, Envelope, Part, Structure};
+use crate::mail::{Analysis, Envelope, Part, ProvedFields, Structure};
 use crate::pgp::{self, Fingerprint, SealError, SealKey, SessionKey};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -46,7 +47,9 @@ pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 const LEVELS_MAX: usize = 2 * NESTING_DEPTH_MAX + 2;
 
 const SALT_BYTES: usize = 32;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Has yes or no where version 3 has a set, which are the sets of From alone and of nothing.
+const VERSION_2: u8 = 2;
 const VERSION_1: u8 = 1;
 /// What version 1 lacks at its end: no `pgp_mime`.
 const NOT_IN_VERSION_1: [u8; 1] = [0];
@@ -90,9 +93,9 @@ pub struct ArrivalRecord {
 /// What was known, when a message arrived, of who wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
-    /// The one address of the From field is proved.
-    pub from_is_proved: bool,
-    /// The certificate known for that address, binary; left out above
+    /// What of the header is proved.
+    pub proved: ProvedFields,
+    /// The certificate known for the one address of From, binary; left out above
     /// [`CERTIFICATE_BYTES_MAX`].
     #[serde(with = "serde_bytes")]
     pub certificate: Option<Vec<u8>>,
@@ -350,7 +353,7 @@ impl ArrivalRecord {
         }
         let (body, padding) = rest.split_at_checked(length).ok_or(malformed)?;
         let body = match front[0] {
-            VERSION => Cow::Borrowed(body),
+            VERSION | VERSION_2 => Cow::Borrowed(body),
             VERSION_1 => Cow::Owned([body, &NOT_IN_VERSION_1].concat()),
             _ => return Err(malformed),
         };

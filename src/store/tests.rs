@@ -7,7 +7,7 @@ use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk, Op};
 use crate::base::entropy::{Entropy, SeededEntropy};
 use crate::base::ids::AccountNumber;
 use crate::journal::Body;
-use crate::mail::{Address, analyse};
+use crate::mail::{Address, ProvedFields, analyse};
 use crate::pgp::{PKESK_PREFIX_BYTES, SealKey, generate_storage};
 use crate::vault::{AccountFile, Party, Password, ServerKeys};
 use proptest::prelude::*;
@@ -163,7 +163,7 @@ fn encrypted_mail() -> Vec<u8> {
 
 #[test]
 fn only_whole_encrypted_mail_keeps_what_is_known_of_its_sender() {
-    let sender = Sender { from_is_proved: true, certificate: Some(vec![7; 23_000]) };
+    let sender = Sender { proved: ProvedFields::ALL, certificate: Some(vec![7; 23_000]) };
     let known = record(&encrypted_mail()).with_sender(sender.clone());
     assert_eq!(known.pgp_mime, Some(sender.clone()));
     assert_eq!(ArrivalRecord::from_padded(&known.to_padded()), Ok(known));
@@ -172,13 +172,13 @@ fn only_whole_encrypted_mail_keeps_what_is_known_of_its_sender() {
     assert_eq!(filed.with_sender(sender.clone()).pgp_mime, None);
     let too_large = Sender { certificate: Some(vec![7; CERTIFICATE_BYTES_MAX + 1]), ..sender };
     let kept = record(&encrypted_mail()).with_sender(too_large).pgp_mime.unwrap();
-    assert_eq!(kept, Sender { from_is_proved: true, certificate: None });
+    assert_eq!(kept, Sender { proved: ProvedFields::ALL, certificate: None });
 }
 
 #[test]
 fn a_certificate_beside_a_long_header_still_fits() {
     let long = [b"X: ".as_slice(), &[b'y'; HEADER_BYTES_MAX - 400], b"\r\n", &encrypted_mail()];
-    let sender = Sender { from_is_proved: true, certificate: Some(vec![7; 23_000]) };
+    let sender = Sender { proved: ProvedFields::ALL, certificate: Some(vec![7; 23_000]) };
     let record = record(&long.concat()).with_sender(sender.clone());
     let padded = record.to_padded();
     assert!(padded.len() <= RECORD_BYTES_MAX);
@@ -195,8 +195,20 @@ fn records_of_version_1_are_read() {
     let length = u32::from_be_bytes(padded[1..5].try_into().unwrap()) - 1;
     padded[1..5].copy_from_slice(&length.to_be_bytes());
     assert_eq!(ArrivalRecord::from_padded(&padded), Ok(record));
-    padded[0] = 3;
+    padded[0] = 4;
     assert_eq!(ArrivalRecord::from_padded(&padded), Err(ArrivalError::Malformed));
+}
+
+/// It says yes or no of From, and nothing of other fields.
+#[test]
+fn records_of_version_2_are_read() {
+    for proved in [ProvedFields::NONE, ProvedFields::FROM] {
+        let sender = Sender { proved, certificate: None };
+        let record = record(&encrypted_mail()).with_sender(sender);
+        let mut padded = record.to_padded();
+        padded[0] = 2;
+        assert_eq!(ArrivalRecord::from_padded(&padded), Ok(record));
+    }
 }
 
 #[test]

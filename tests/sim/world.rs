@@ -12,7 +12,7 @@ use postseal::base::disk::memory::{Failure, Fault, Loss, MemoryDisk, Op};
 use postseal::base::entropy::SeededEntropy;
 use postseal::base::ids::AccountNumber;
 use postseal::journal::{Address, AppendError, Budget, Entry, Journal, Options};
-use postseal::mail::analyse;
+use postseal::mail::{ProvedFields, analyse};
 use postseal::store::{ArrivalRecord, Destination, Role, SealedArrival, Sender, seal};
 use postseal::vault::{
     self, AccountFile, Credential, IndexRekey, Login, Opened, Party, Password, Purpose, ServerKeys,
@@ -299,13 +299,13 @@ impl World {
         self.check_octets();
     }
 
-    fn sealed(&mut self, role: Role, message: &[u8], from_is_proved: bool) -> SealedArrival {
+    fn sealed(&mut self, role: Role, message: &[u8], proved: ProvedFields) -> SealedArrival {
         let key = self.file.seal_key().unwrap();
         let server = self.journal().reader().identity().server;
         let to = Destination { server, account: ACCOUNT, key: &key };
         let now = self.clock.now();
         let record = ArrivalRecord::new(role, None, now, message, analyse(message)).unwrap();
-        let record = record.with_sender(Sender { from_is_proved, certificate: None });
+        let record = record.with_sender(Sender { proved, certificate: None });
         seal(&to, message, &record, &*self.entropy).unwrap()
     }
 
@@ -320,13 +320,14 @@ impl World {
     fn mail(&mut self) -> (Entry, String) {
         let text = self.text();
         let proved = self.below(2) == 0;
+        let fields = if proved { ProvedFields::ALL } else { ProvedFields::NONE };
         if self.below(3) > 0 {
-            let entry = self.sealed(Role::Inbox, text.as_bytes(), proved).into_entry();
+            let entry = self.sealed(Role::Inbox, text.as_bytes(), fields).into_entry();
             return (entry, text);
         }
         let cert = self.file.identity_cert().to_vec();
         let letter = letters::write(&cert, self.sent, &text, self.clock.now());
-        let entry = self.sealed(Role::Inbox, &letter.wire, proved).into_entry();
+        let entry = self.sealed(Role::Inbox, &letter.wire, fields).into_entry();
         match proved {
             true => (entry, letter.shown),
             false => (entry, String::from_utf8(letter.wire).unwrap()),
@@ -577,7 +578,7 @@ impl World {
             }
             Change::Append { to, text, system } => Command::Append {
                 to,
-                message: Box::new(self.sealed(Role::Filed, text.as_bytes(), true)),
+                message: Box::new(self.sealed(Role::Filed, text.as_bytes(), ProvedFields::ALL)),
                 flags: FlagNames { system, keywords: Vec::new() },
                 received: self.clock.now(),
             },

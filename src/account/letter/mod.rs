@@ -80,7 +80,7 @@ fn is_same(one: &Address, other: &Address) -> bool {
 /// Whether a message may turn out to be one that is opened, without any key.
 pub(super) fn is_candidate(record: &ArrivalRecord) -> bool {
     let Some(sender) = &record.pgp_mime else { return false };
-    (sender.from_is_proved || sender.certificate.is_some())
+    (sender.proved.author() || sender.certificate.is_some())
         && record.structure.is_some()
         && (record.size as usize) <= mime::MESSAGE_BYTES_MAX
         && record.header.as_deref().is_some_and(|header| matches!(author(header), Author::One(_)))
@@ -92,7 +92,7 @@ pub(super) fn open(
     record: &ArrivalRecord,
     unlocked: &Unlocked,
 ) -> Option<(SecretBytes, ArrivalRecord)> {
-    let Sender { from_is_proved, certificate } = record.pgp_mime.as_ref()?;
+    let Sender { proved, certificate } = record.pgp_mime.as_ref()?;
     let structure = record.structure.as_ref()?;
     // The record is ours or forged; the octets are what count.
     let outer = message.get(structure.parts.first()?.header.range())?;
@@ -102,13 +102,13 @@ pub(super) fn open(
     let payload = view::Payload::of(&opened);
     let signers = opened.named_signers.iter().map(|signer| signer_author(signer));
     let inner = payload.headers().map(author).chain(signers).collect();
-    let (from_is_proved, signature) = (*from_is_proved, opened.signature);
+    let (from_is_proved, signature) = (proved.author(), opened.signature);
     let facts = Facts { from_is_proved, signature, outer: author(outer), inner };
     // No literal of IMAP may hold a NUL (RFC 3501 §4.3).
     if !may_open(&facts) || opened.entity.expose().contains(&0) {
         return None;
     }
-    let shown = view::write(outer, &payload, from_is_proved, signature);
+    let shown = view::write(outer, &payload, *proved, signature);
     let (role, detail) = (Role::Filed, record.detail.as_deref());
     let analysis = mail::analyse(shown.expose());
     let record =

@@ -1,6 +1,7 @@
 //! The rule as a table, and what opened mail looks like.
 
 use super::*;
+use crate::mail::ProvedFields;
 use crate::pgp::mime::OpenedMime;
 use proptest::prelude::*;
 
@@ -76,12 +77,22 @@ fn the_rule() {
     }
 }
 
-fn shown_as(outer: &str, entity: &str, from_is_proved: bool, signature: InnerSignature) -> String {
+fn shown_as(outer: &str, entity: &str, proved: bool, signature: InnerSignature) -> String {
+    let proved = if proved { ProvedFields::ALL } else { ProvedFields::NONE };
+    shown_with(outer, entity, proved, signature)
+}
+
+fn shown_with(
+    outer: &str,
+    entity: &str,
+    proved: ProvedFields,
+    signature: InnerSignature,
+) -> String {
     let analysis = mail::analyse(entity.as_bytes());
     let entity = SecretBytes::copy_from(entity.as_bytes());
     let opened = OpenedMime { entity, analysis, signature, named_signers: Vec::new(), version: 1 };
     let payload = view::Payload::of(&opened);
-    let shown = view::write(outer.as_bytes(), &payload, from_is_proved, signature);
+    let shown = view::write(outer.as_bytes(), &payload, proved, signature);
     String::from_utf8(shown.expose().to_vec()).unwrap()
 }
 
@@ -108,9 +119,42 @@ fn without_a_protected_header_some_outer_fields_are_shown() {
     // Only the signature speaks for the sender: the outside is anybody's, and leads no answer away.
     let shown = shown_as(OUTER, entity, false, InnerSignature::Good);
     assert!(shown.contains("proved by his signature; signature good"));
-    for word in ["To: ", "Cc: ", "Reply-To: ", "carol", "eve"] {
-        assert!(!shown.contains(word), "{word}: {shown}");
+    for name in ["To", "Cc", "Subject", "Comments", "Reply-To"] {
+        assert!(!shown.contains(&format!("\r\n{name}: ")), "{name}: {shown}");
     }
+    assert!(shown.contains("\r\nX-Unproved-Subject: ...\r\n"), "what came is kept: {shown}");
+}
+
+/// A signed message that is mailed again, with more in front.
+#[test]
+fn outer_fields_that_no_signature_covers_lead_no_answer_astray() {
+    let outer = format!(
+        "Cc: eve@example.net\r\nComments: answer eve@example.net, too\r\n\
+         Message-ID: <eve@example.net>\r\nIn-Reply-To: <0@x> write to eve@example.net\r\n\
+         References: <write to\r\n eve@example.net> <0@y>\r\n <0@z> (eve)\r\n\
+         Subject: urgent\r\n{OUTER}"
+    );
+    let entity = "Content-Type: text/plain\r\n\r\nthe text\r\n";
+    let shown = |names: &[&str]| {
+        let proved = ProvedFields::signed(outer.as_bytes(), names);
+        assert!(proved.author());
+        shown_with(&outer, entity, proved, InnerSignature::Absent)
+    };
+    let both = "Cc: eve@example.net\r\n";
+    for names in [&["From", "To", "Cc", "Subject"][..], &["From", "To"]] {
+        let shown = shown(names);
+        let fields = shown.split_once("\r\nFrom: ").unwrap().1;
+        assert_eq!(
+            fields.split_once("MIME-Version").unwrap().0,
+            "bob@example.org\r\nTo: alice@example.org\r\nX-Unproved-Cc: carol@example.org\r\n\
+             X-Unproved-Subject: ...\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\
+             Message-ID: <1@example.org>\r\nIn-Reply-To: <0@x>\r\nReferences: <0@y>\r\n\t<0@z>\r\n",
+            "{shown}"
+        );
+        assert!(!shown.contains(&format!("\n{both}")) && shown.contains("\nX-Unproved-Comments: "));
+    }
+    // A signature that covers both.
+    assert!(shown(&["From", "Cc", "Cc"]).contains(&format!("\n{both}")));
 }
 
 #[test]
@@ -137,6 +181,89 @@ fn a_protected_header_is_the_only_one_that_is_shown() {
                  Content-Type: text/plain; {mark}\r\nContent-Language: de\r\n\r\nbody\r\n"
             )
         );
+    }
+}
+
+/// Where a program might show another sender than the one who is proved, nothing is opened.
+#[test]
+fn every_from_that_could_be_taken_for_the_messages_is_asked() {
+    let signed = "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\
+        Content-Type: text/plain; protected-headers=v1\r\nFrom: eve@example.net\r\n\r\nx\r\n\
+        --s\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--s--\r\n";
+    let mixed = |part: &str| {
+        format!("Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n{part}\r\n--m--\r\n")
+    };
+    let message = "Content-Type: message/rfc822\r\n\r\nFrom: eve@example.net\r\n\r\nx\r\n";
+    let wrapped = signed.replace("text/plain; protected-headers=v1\r\n", "message/rfc822\r\n\r\n");
+    for (entity, asked) in [
+        (signed.to_owned(), true),
+        (mixed(signed), true),
+        (mixed(&mixed(signed)), true),
+        (message.to_owned(), true),
+        (format!("Content-Type: message/rfc822\r\n\r\n{}", mixed(signed)), true),
+        (wrapped, true),
+        // What is attached may be anybody's.
+        (mixed(message), false),
+        (mixed(&format!("Content-Type: message/rfc822\r\n\r\n{signed}")), false),
+    ] {
+        let analysis = mail::analyse(entity.as_bytes());
+        let opened = OpenedMime {
+            entity: SecretBytes::copy_from(entity.as_bytes()),
+            analysis,
+            signature: InnerSignature::Absent,
+            named_signers: Vec::new(),
+            version: 1,
+        };
+        let payload = view::Payload::of(&opened);
+        let named = payload.headers().map(author).any(|author| author == one("eve@example.net"));
+        assert_eq!(named, asked, "{entity}");
+    }
+}
+
+#[test]
+fn no_control_character_of_a_field_begins_a_line() {
+    let outer = OUTER.replace("Cc: carol", "Cc: a\rTo: eve");
+    for fields in
+        ["X-A: b\rAuthentication-Results: mx; dkim=pass\r\r\n", "X-A:\0b\u{1}\u{7f}\tc\r\n d\r\r\n"]
+    {
+        let entity = format!("{fields}Content-Type: text/plain; hp=cipher; x=\"\r\"\r\n\r\nx");
+        for entity in [entity.clone(), entity.replace("hp=", "ph=")] {
+            let shown = shown_as(&outer, &entity, true, InnerSignature::Absent);
+            let rest = shown.replace("\r\n", "");
+            assert!(!rest.contains(|c: char| c.is_ascii_control() && c != '\t'), "{rest:?}");
+        }
+    }
+    let entity = "X-A: b\rc\u{fc}\td\r\n\0e\r\r\nContent-Type: text/plain; hp=cipher\r\n\r\nx";
+    let entity = entity.replace("\r\n\0e", "\r\n \0e");
+    let shown = shown_as(&outer, &entity, true, InnerSignature::Absent);
+    assert!(shown.contains("\r\nX-A: b c\u{fc}\td\r\n  e \r\n"), "{shown:?}");
+}
+
+/// What is remembered as confidential is the id outside: every program's answer must name it.
+#[test]
+fn where_the_protected_id_is_another_the_one_outside_is_in_references() {
+    let twice = format!("Message-ID: <eve@example.net>\r\n{OUTER}");
+    for (outer, inner, references) in [
+        (OUTER, "Message-ID: <2@x>\r\n", Some(" <1@example.org>")),
+        (&twice, "Message-ID: <2@x>\r\n", Some(" <1@example.org>")),
+        (OUTER, "Message-ID: <2@x>\r\nIn-Reply-To: <0@x>\r\n", Some(" <0@x>\r\n\t<1@example.org>")),
+        (
+            OUTER,
+            "References: <8@x>\r\n <9@x>\r\nMessage-ID: <2@x>\r\nIn-Reply-To: <9@x>\r\n",
+            Some(" <8@x>\r\n <9@x>\r\n\t<1@example.org>"),
+        ),
+        (OUTER, "Message-ID: <1@example.org>\r\n", None),
+        (OUTER, "Message-ID: <2@x>\r\nReferences: <1@example.org>\r\n", Some(" <1@example.org>")),
+        (OUTER, "", None),
+        ("From: bob@example.org\r\n\r\n", "Message-ID: <2@x>\r\n", None),
+    ] {
+        let entity = format!("{inner}Content-Type: text/plain; hp=\"cipher\"\r\n\r\ntext\r\n");
+        let shown = shown_as(outer, &entity, true, InnerSignature::Absent);
+        let found: Vec<_> =
+            header::fields(shown.as_bytes()).filter(|field| field.is("References")).collect();
+        let bodies: Vec<_> =
+            found.iter().map(|field| str::from_utf8(field.body).unwrap()).collect();
+        assert_eq!(bodies, references.as_slice(), "{shown}");
     }
 }
 

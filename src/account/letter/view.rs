@@ -14,8 +14,17 @@
 //!
 //! Where the sender protected the header (`hp=`, or `protected-headers=` of the time before), its
 //! fields are the ones that are shown; outer ones add nothing but what a message cannot do without.
-//! Where he did not, some outer ones are shown. None of these can send an answer elsewhere than to
-//! From: there is no Reply-To among them, and where the outside was not proved no Cc and To either.
+//! Where he did not, some outer ones are shown, if it is proved that they are his: the DKIM
+//! signature that proves From need not cover To, and whoever mails the message again can put a Cc
+//! in front. An answer with the text would go there. What is not proved is kept under a name that
+//! no program shows or answers by (`X-Unproved-Cc`). Reply-To is not shown at all.
+//!
+//! Date and the ids are needed, and taken where nobody vouches for them, too: one of each, the last
+//! in the header, which is the one that a signature covers first (RFC 6376 §5.4.2); of the fields
+//! that name other messages, the ids and no other word.
+//!
+//! An answer to the view names the message by the id that it had on its way, too: that goes into
+//! References where the protected id is another.
 //!
 //! Fields of the sender's that would speak for this server, or for one on the way, are left out.
 //!
@@ -28,8 +37,8 @@
 
 use crate::base::secret::SecretBytes;
 use crate::mail::header::{self, Field, fields};
-use crate::mail::{Content, Encoding, Part};
-use crate::pgp::mime::{InnerSignature, OpenedMime};
+use crate::mail::{Content, Encoding, Part, ProvedFields};
+use crate::pgp::mime::{InnerSignature, OpenedMime, own_parts};
 use std::ops::Range;
 
 /// The field that says what was found.
@@ -54,11 +63,12 @@ const NOT_FROM_INSIDE: &[&str] = &[
 ];
 /// What a message cannot do without (RFC 5322 §3.6), and what identifies it.
 const NEEDED: &[&str] = &["From", "Date", "Message-ID"];
-/// Outer fields that are shown where the sender protected none.
-const UNPROTECTED: &[&str] =
-    &["From", "Date", "Message-ID", "Subject", "In-Reply-To", "References", "Keywords", "Comments"];
-/// The same, where an answer to them goes to people whom a proof covers.
-const UNPROTECTED_RECIPIENTS: &[&str] = &["To", "Cc"];
+/// Outer fields that are shown where the sender protected none, if they are proved.
+const UNPROTECTED: &[&str] = &["From", "To", "Cc", "Subject", "Keywords", "Comments"];
+/// What the name of such a field begins with if it is not proved.
+const UNPROVED: &[u8] = b"X-Unproved-";
+/// Outer fields that say what a message answers.
+const ANSWERED: &[&str] = &["In-Reply-To", "References"];
 
 /// RFC 9788 §2.1.2.2: how the element begins, as its examples and known writers have it.
 const LEGACY_DIV: &[u8] = b"<div class=\"header-protection-legacy-display\">";
@@ -69,6 +79,8 @@ pub(super) struct Payload<'a> {
     parts: &'a [Part],
     /// The part whose header is the message's: the root, or what a signature is over.
     root: usize,
+    /// The parts that speak of the message.
+    own: Vec<usize>,
 }
 
 impl<'a> Payload<'a> {
@@ -76,13 +88,15 @@ impl<'a> Payload<'a> {
         let parts = &opened.analysis.structure.parts[..];
         let signed = (&*parts[0].media_type, &*parts[0].subtype) == ("multipart", "signed");
         let root = usize::from(signed && parts[0].content == Content::Multipart);
-        Payload { entity: opened.entity.expose(), parts, root }
+        let own = own_parts(&opened.analysis.structure);
+        Payload { entity: opened.entity.expose(), parts, root, own }
     }
 
-    /// The header blocks that could be taken for the message's, outermost first.
+    /// The header blocks that could be taken for the message's, by any program: those of all parts
+    /// but attached messages. Some sign or protect a part deep inside.
     pub(super) fn headers(&self) -> impl Iterator<Item = &'a [u8]> {
         let (entity, parts) = (self.entity, self.parts);
-        (0..=self.root).map(move |part| &entity[parts[part].header.range()])
+        self.own.iter().map(move |part| &entity[parts[*part].header.range()])
     }
 
     fn header(&self) -> &'a [u8] {
@@ -104,22 +118,18 @@ impl<'a> Payload<'a> {
 pub(super) fn write(
     outer: &[u8],
     payload: &Payload<'_>,
-    from_is_proved: bool,
+    proved: ProvedFields,
     signature: InnerSignature,
 ) -> SecretBytes {
     let (cuts, left) = legacy_display(payload);
     let protected = payload.is_protected();
-    let verdict = verdict(from_is_proved, signature, protected, left);
+    let verdict = verdict(proved.author(), signature, protected, left);
     let mut out = Vec::with_capacity(outer.len() + payload.entity.len() + 256);
     header::write(&mut out, VERDICT, verdict.as_bytes()).expect("the verdict is plain text");
     fields(outer).filter(|field| is_one(field, TRACE)).for_each(|field| push(&mut out, field));
     match protected {
         true => protected_fields(&mut out, outer, payload.header()),
-        false => {
-            let recipients = if from_is_proved { UNPROTECTED_RECIPIENTS } else { &[] };
-            let shown = |f: &Field| is_one(f, UNPROTECTED) || is_one(f, recipients);
-            fields(outer).filter(shown).for_each(|field| push(&mut out, field));
-        }
+        false => unprotected_fields(&mut out, outer, proved),
     }
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
     let root = &payload.entity[payload.parts[0].header.range()];
@@ -139,13 +149,80 @@ fn protected_fields(out: &mut Vec<u8>, outer: &[u8], inner: &[u8]) {
         let ours = header::is_named_ours(field.name);
         !(ours || is_structural(field) || is_one(field, NOT_FROM_INSIDE))
     };
-    fields(inner).filter(shown).for_each(|field| push(out, field));
-    for name in NEEDED {
-        if !fields(inner).any(|field| field.is(name)) {
-            let outside = fields(outer).find(|field| field.is(name));
-            outside.into_iter().for_each(|field| push(out, field));
+    let outside = id_outside(outer, inner);
+    let threads = |field: &Field| field.is("References");
+    for field in fields(inner).filter(shown) {
+        push(out, field);
+        if let Some(id) = outside.as_ref().filter(|_| threads(&field)) {
+            out.truncate(out.len() - b"\r\n".len());
+            out.extend_from_slice(&[b"\r\n\t", &id[..], b"\r\n"].concat());
         }
     }
+    if let Some(id) = outside.filter(|_| !fields(inner).any(|field| threads(&field))) {
+        // RFC 5322 §3.6.4: where there is no References, In-Reply-To says what came before.
+        let answered = last(inner, "In-Reply-To").and_then(|field| ids(field.body).next());
+        let pieces: Vec<&[u8]> = answered.iter().chain([&id]).map(Vec::as_slice).collect();
+        header::write_folded(out, "References", &pieces).expect("an id has no line end in it");
+    }
+    let missing = NEEDED.iter().filter(|name| !fields(inner).any(|field| field.is(name)));
+    missing.for_each(|name| push_last(out, outer, name));
+}
+
+/// The id that the message had on its way, if the protected header names another and not this one.
+/// It is the one that is remembered as that of sealed mail: the answer, of whatever program, must
+/// name it, or it could go out plain.
+fn id_outside(outer: &[u8], inner: &[u8]) -> Option<Vec<u8>> {
+    let has_one = fields(inner).any(|field| field.is("Message-ID"));
+    let id = last(outer, "Message-ID").and_then(|field| ids(field.body).next())?;
+    let named = fields(inner).filter(|field| is_one(field, &["Message-ID", "References"]));
+    let is_new = !named.flat_map(|field| ids(field.body)).any(|other| other == id);
+    (has_one && is_new).then_some(id)
+}
+
+fn unprotected_fields(out: &mut Vec<u8>, outer: &[u8], proved: ProvedFields) {
+    for field in fields(outer).filter(|field| is_one(field, UNPROTECTED)) {
+        // There is one From, and it is proved, or its certificate has signed what is inside.
+        if !(proved.has(field.name) || field.is("From")) {
+            out.extend_from_slice(UNPROVED);
+        }
+        push(out, field);
+    }
+    let needed = NEEDED.iter().filter(|name| **name != "From");
+    needed.for_each(|name| push_last(out, outer, name));
+    for name in ANSWERED {
+        let Some(field) = last(outer, name) else { continue };
+        let ids: Vec<_> = ids(field.body).collect();
+        let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+        if !ids.is_empty() {
+            header::write_folded(out, name, &ids).expect("an id has no line end in it");
+        }
+    }
+}
+
+/// The last field of this name, which is the one that a signature covers first.
+fn last<'a>(block: &'a [u8], name: &str) -> Option<Field<'a>> {
+    fields(block).filter(|field| field.is(name)).last()
+}
+
+fn push_last(out: &mut Vec<u8>, outer: &[u8], name: &str) {
+    let Some(field) = last(outer, name) else { return };
+    // What names several is one message all the same.
+    match ids(field.body).next().filter(|_| name == "Message-ID") {
+        Some(id) => header::write(out, name, &id).expect("an id has no line end in it"),
+        None => push(out, field),
+    }
+}
+
+/// The message ids in a field's body, with their brackets (RFC 5322 §3.6.4).
+fn ids(body: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let inside = body.split(|octet| *octet == b'<').skip(1).filter_map(|piece| {
+        let end = piece.iter().position(|octet| *octet == b'>')?;
+        Some(piece[..end].trim_ascii())
+    });
+    // What has a blank in it is text, or could be taken for it.
+    let whole =
+        inside.filter(|id| !id.is_empty() && id.iter().all(|o| !matches!(o, 0..=b' ' | 127)));
+    whole.map(|id| [b"<", id, b">"].concat())
 }
 
 fn verdict(
@@ -178,11 +255,17 @@ fn is_structural(field: &Field<'_>) -> bool {
     field.name.len() > 8 && field.name[..8].eq_ignore_ascii_case(b"content-")
 }
 
-/// Appends a field as it stands, its line ends as mail has them.
+/// Appends a field as it stands, its line ends as mail has them. Another control character is a
+/// blank (RFC 5322 §2.2): programs take a CR alone for the end of a line, and what follows for a
+/// field.
 fn push(out: &mut Vec<u8>, field: Field<'_>) {
+    let plain = |octet: &u8| match octet {
+        b'\t' | b' '..=b'~' | 128.. => *octet,
+        _ => b' ',
+    };
     for line in field.raw.split_inclusive(|octet| *octet == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        out.extend(line.strip_suffix(b"\r").unwrap_or(line).iter().map(plain));
         out.extend_from_slice(b"\r\n");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::secret::SecretBytes;
-use crate::mail::Section;
+use crate::mail::{ProvedFields, Section};
 use crate::pgp::mime::testing;
 use crate::pgp::{CertPair, generate_identity};
 use crate::store::Sender;
@@ -24,11 +24,11 @@ fn letter(entity: &str, signer: Option<&SecretBytes>) -> String {
 }
 
 fn proved() -> Sender {
-    Sender { from_is_proved: true, certificate: None }
+    Sender { proved: ProvedFields::ALL, certificate: None }
 }
 
 fn known() -> Sender {
-    Sender { from_is_proved: false, certificate: Some(BOB.public.clone()) }
+    Sender { proved: ProvedFields::NONE, certificate: Some(BOB.public.clone()) }
 }
 
 impl Rig {

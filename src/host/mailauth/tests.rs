@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::clock::{ManualClock, UnixTime};
 use crate::host::dkim_key::DkimKey;
-use crate::mail::Address;
+use crate::mail::{Address, ProvedFields};
 use crate::mailauth::{ArcResult, KeyKind, Signer, SigningKey, key_record, only_author};
 use hickory_resolver::config::NameServerConfig;
 
@@ -106,6 +106,23 @@ async fn the_message_of_rfc_8463_passes_twice_and_any_change_fails() {
     assert!(!proved(&verdicts(&check, "127.0.0.1", "", &twice).await, &twice));
     let unsigned_extra = format!("X-Added: yes\n{RFC_8463}");
     assert!(proved(&verdicts(&check, FAR, "", &unsigned_extra).await, &unsigned_extra));
+}
+
+/// Who mails a signed message again puts in front what the signature does not name.
+#[tokio::test]
+async fn a_signature_proves_the_fields_that_it_covers_and_no_other() {
+    let check = check_with(ZONE);
+    let covered = async |added: &str| {
+        let found = verdicts(&check, FAR, "", &format!("{added}{RFC_8463}")).await;
+        let fields = found.proved("football.example.com");
+        assert_eq!(found.proved("other.example"), ProvedFields::NONE);
+        ["From", "To", "Cc", "Subject", "Comments"].map(|name| fields.has(name.as_bytes()))
+    };
+    assert_eq!(covered("").await, [true, true, false, true, false]);
+    assert_eq!(covered("Cc: eve@x.example\n").await, [true, true, false, true, false]);
+    assert_eq!(covered("To: eve@x.example\n").await, [true, false, false, true, false]);
+    assert_eq!(covered("Comments: x\nTo : eve@x\n").await, [true, false, false, true, false]);
+    assert_eq!(covered("Subject: x\n").await, [false; 5], "that would break it");
 }
 
 #[tokio::test]
@@ -219,9 +236,18 @@ async fn spf_and_dmarc_follow_the_records() {
             "a@none.example",
             "a@ours.example, b@none.example",
             "none",
-            DmarcResult::PermError,
-            Policy::None,
+            DmarcResult::Fail,
+            Policy::Reject,
         ),
+        (
+            FAR,
+            "a@ours.example",
+            "a@ours.example, b@none.example, c@strict.example",
+            "pass",
+            DmarcResult::Fail,
+            Policy::Quarantine,
+        ),
+        (FAR, "a@ours.example", "a@ours.example, b@none.example", "pass", none, Policy::None),
     ] {
         let message = format!("From: {author}\r\n\r\nx\r\n");
         let found = verdicts(&check, peer, path, &message).await;
@@ -231,9 +257,32 @@ async fn spf_and_dmarc_follow_the_records() {
         assert_eq!(found.policy(), policy, "{row}");
         assert!(!proved(&found, &message), "SPF proves nobody: {row}");
     }
-    let twice = "From: a@none.example\r\nFrom: b@ours.example\r\n\r\nx\r\n";
-    let found = verdicts(&check, FAR, "a@none.example", twice).await;
-    assert_eq!(found.policy(), Policy::Quarantine);
+}
+
+/// The author who is shown is not the one who is asked, or nobody is.
+#[tokio::test]
+async fn a_from_that_is_not_clear_does_not_evade_a_policy() {
+    let check = check_with(ZONE);
+    let long = format!("From: {}a@ours.example", "x ".repeat(5000));
+    for header in [
+        "From: a@none.example\r\nFrom: b@ours.example",
+        "From : b@ours.example\r\nFrom: a@none.example",
+        "From : b@ours.example",
+        "From: boss: b@ours.example;",
+        "From: b@ours.example.",
+        "From: b@ours..example",
+        "From: a@none.example\r\nno field\r\nFrom: b@ours.example",
+        " x\r\nFrom: b@ours.example",
+        "Sender: b@ours.example",
+        &long,
+    ] {
+        let message = format!("{header}\r\n\r\nx\r\n");
+        let found = verdicts(&check, FAR, "a@none.example", &message).await;
+        assert_eq!(found.policy(), Policy::Quarantine, "{header}");
+        assert!(!proved(&found, &message));
+        let near = verdicts(&check, "10.0.0.1", "a@none.example", &message).await;
+        assert_eq!(near.policy(), Policy::None, "mail of this house is not judged: {header}");
+    }
 }
 
 #[tokio::test]

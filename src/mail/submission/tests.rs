@@ -153,6 +153,10 @@ fn blind_copies_and_traces_of_the_machine_are_taken_out() {
         "X-Mailer: y\r\nX-Mailer: z\r\n",
         "Authentication-Results: MX.ours.example;\r\n dmarc=pass\r\n",
         "Authentication-Results: mx.ours.example 1; none\r\n",
+        "Authentication-Results : mx.ours.example; dmarc=pass\r\n",
+        "Authentication-Results: \"mx.ours.example\"; dmarc=pass\r\n",
+        "Authentication-Results: (x) mx.ours.example.; dmarc=pass\r\n",
+        "Authentication-Results: (never closed mx.ours.example; dmarc=pass\r\n",
         "Postseal-Opened: sealed to you; signature good\r\n",
     ] {
         let body = "Bcc: text\r\n";

@@ -5,6 +5,7 @@ use super::{BOB, FILE, WELCOME, large_files, with_bob};
 use crate::base::clock::Clock;
 use crate::base::crypto::Key;
 use crate::base::disk::memory::{Failure, Fault, Op};
+use crate::mail::ProvedFields;
 use crate::pgp::mime::testing;
 use crate::seams::SenderProof;
 use crate::vault::{AccountFile, ServerKeys};
@@ -22,7 +23,7 @@ fn letter(house: &House, subject: &str, octets: usize) -> Vec<u8> {
 }
 
 fn proved() -> SenderProof {
-    SenderProof { from_is_proved: true, certificate: None }
+    SenderProof { proved: ProvedFields::ALL, certificate: None }
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ mod text;
 pub use autocrypt::autocrypt_field;
 pub use content::CONTENT_BYTES_MAX;
 pub use detect::{AlreadySealed, already_sealed};
-pub use open::{MESSAGE_BYTES_MAX, NotOpened, OpenedMime, is_whole, open};
+pub use open::{MESSAGE_BYTES_MAX, NotOpened, OpenedMime, is_whole, open, own_parts};
 pub use seal::{MimeError, seal_mime};
 pub use signature::InnerSignature;
 

@@ -50,7 +50,8 @@ pub struct OpenedMime {
     pub analysis: Analysis,
     /// What is known of a signature on it.
     pub signature: InnerSignature,
-    /// The addresses that signatures around the entity name as their makers', as they say.
+    /// The addresses that signatures around the entity, and around signed parts of it, name as
+    /// their makers', as they say.
     pub named_signers: Vec<String>,
     /// The version of the encrypted data packet: 1 or 2.
     pub version: u8,
@@ -120,10 +121,10 @@ pub fn open(
     }
     let against = Against { certificate, reader: keys, at };
     let analysis = mail::analyse(literal.expose());
-    let mut named_signers = Vec::new();
+    let mut named_signers = detached_signers(literal.expose(), &analysis.structure);
     let signature = match signed {
         Some(packets) => {
-            named_signers = signature::named_signers(packets.expose());
+            named_signers.extend(signature::named_signers(packets.expose()));
             against.message(packets.expose())
         }
         None => multipart_signed(literal.expose(), &analysis.structure, &against),
@@ -187,11 +188,44 @@ fn split(bytes: &[u8]) -> Result<Split<'_>, NotOpened> {
     Err(NotOpened::Packets)
 }
 
+/// The parts, by their index, whose fields and signatures speak of the message itself: all but
+/// those of messages that are attached to it. Where the whole entity, or what is signed of the
+/// whole, is a message (RFC 8551 §3.1 wraps one), that is not attached.
+pub fn own_parts(structure: &Structure) -> Vec<usize> {
+    let (mut own, mut at, mut whole) = (Vec::new(), 0, 0);
+    while let Some(part) = structure.parts.get(at) {
+        own.push(at);
+        let is_message = matches!(part.content, Kind::Message(_));
+        at += match is_message && at != whole {
+            true => usize::from(part.entries.max(1)),
+            false => 1,
+        };
+        if own.last() == Some(&whole) && (is_message || is_signed(part)) {
+            whole = at;
+        }
+    }
+    own
+}
+
+fn is_signed(part: &Part) -> bool {
+    part.content == Kind::Multipart
+        && (&*part.media_type, &*part.subtype) == ("multipart", "signed")
+}
+
+/// Whom the signatures of all multipart/signed name, whatever they are over.
+fn detached_signers(entity: &[u8], structure: &Structure) -> Vec<String> {
+    let parts = own_parts(structure).into_iter();
+    let signed = parts.filter(|at| is_signed(&structure.parts[*at]));
+    let signatures =
+        signed.filter_map(|at| Some(structure.parts.get(*structure.children(at).get(1)?)?.body));
+    let octets = signatures.filter_map(|body| entity.get(body.range()));
+    octets.flat_map(signature::named_signers_of_detached).collect()
+}
+
 /// RFC 3156 §6.1: the signature of a multipart/signed within the encryption.
 fn multipart_signed(entity: &[u8], structure: &Structure, against: &Against) -> InnerSignature {
     let root = &structure.parts[0];
-    let signed = root.content == Kind::Multipart
-        && (&*root.media_type, &*root.subtype) == ("multipart", "signed")
+    let signed = is_signed(root)
         && param(root, "protocol").eq_ignore_ascii_case(b"application/pgp-signature");
     let [data, signature] = structure.children(0)[..] else { return InnerSignature::Absent };
     if !signed {

@@ -7,11 +7,12 @@ use crate::base::entropy::{Entropy, SeededEntropy};
 use crate::mail::analyse;
 use crate::pgp::{CertPair, IdentityKeys, generate_identity};
 use openpgp::cert::{CertBuilder, CipherSuite};
+use openpgp::packet::signature::SignatureBuilder;
 use openpgp::parse::Parse;
 use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto;
 use openpgp::serialize::stream::{Encryptor, LiteralWriter, Message, Recipient, Signer};
-use openpgp::types::Features;
+use openpgp::types::{Features, SignatureType};
 use openpgp::{Cert, PacketPile};
 use sequoia_openpgp as openpgp;
 use std::io::Write;
@@ -243,18 +244,7 @@ fn a_signature_is_judged_at_the_time_of_arrival() {
 #[test]
 fn a_signed_multipart_within_is_verified_too() {
     let part = b"Content-Type: text/plain\r\n\r\nsigned text";
-    let policy = StandardPolicy::new();
-    let key = BOB.cert.keys().with_policy(&policy, time()).for_signing().secret();
-    let pair = key.into_iter().next().unwrap().key().clone().into_keypair().unwrap();
-    let mut out = Vec::new();
-    let signer = Signer::new(Message::new(&mut out), pair).unwrap().creation_time(time());
-    let mut writer = signer.detached().build().unwrap();
-    writer.write_all(part).unwrap();
-    writer.finalize().unwrap();
-    let kind = openpgp::armor::Kind::Signature;
-    let mut writer = openpgp::armor::Writer::new(Vec::new(), kind).unwrap();
-    writer.write_all(&out).unwrap();
-    let signature = writer.finalize().unwrap();
+    let signature = detached(part);
     let entity = |part: &[u8]| {
         let head = b"Content-Type: multipart/signed; protocol=\"application/pgp-signature\";\r\n \
             micalg=pgp-sha512; boundary=s\r\n\r\n--s\r\n";
@@ -267,6 +257,51 @@ fn a_signed_multipart_within_is_verified_too() {
     };
     assert_eq!(judge(part), InnerSignature::Good);
     assert_eq!(judge(b"Content-Type: text/plain\r\n\r\nsigned texT"), InnerSignature::Bad);
+}
+
+/// Bob's armored signature over a part; it names him.
+fn detached(part: &[u8]) -> Vec<u8> {
+    let policy = StandardPolicy::new();
+    let key = BOB.cert.keys().with_policy(&policy, time()).for_signing().secret();
+    let pair = key.into_iter().next().unwrap().key().clone().into_keypair().unwrap();
+    let mut out = Vec::new();
+    let name = BOB.cert.userids().next().unwrap().userid().value().to_vec();
+    let template = SignatureBuilder::new(SignatureType::Binary).set_signers_user_id(name).unwrap();
+    let signer = Signer::with_template(Message::new(&mut out), pair, template).unwrap();
+    let mut writer = signer.creation_time(time()).detached().build().unwrap();
+    writer.write_all(part).unwrap();
+    writer.finalize().unwrap();
+    let kind = openpgp::armor::Kind::Signature;
+    let mut writer = openpgp::armor::Writer::new(Vec::new(), kind).unwrap();
+    writer.write_all(&out).unwrap();
+    writer.finalize().unwrap()
+}
+
+#[test]
+fn whom_a_signature_on_a_part_names_is_told() {
+    let part = "Content-Type: text/plain\r\n\r\nsigned";
+    let signature = String::from_utf8(detached(part.as_bytes())).unwrap();
+    let signed = format!(
+        "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n{part}\r\n--s\r\n\
+         Content-Type: application/pgp-signature\r\n\r\n{signature}\r\n--s--\r\n"
+    );
+    let mixed =
+        format!("Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n{signed}\r\n--m--\r\n");
+    let message = format!("Content-Type: message/rfc822\r\n\r\n{mixed}");
+    let attached = mixed.replace("--m\r\n", "--m\r\nContent-Type: message/rfc822\r\n\r\n");
+    // A file with its signature beside it, whoever made that.
+    let beside = mixed.replace("multipart/signed", "multipart/mixed");
+    for (entity, names) in [
+        (&signed, &["bob@example.org"][..]),
+        (&mixed, &["bob@example.org"]),
+        (&message, &["bob@example.org"]),
+        (&attached, &[]),
+        (&beside, &[]),
+        (&signed.replace("-----BEGIN", "no armor"), &[]),
+    ] {
+        let opened = ALICE.open(&mail(&ALICE.encrypt(&literal(entity.as_bytes())))).unwrap();
+        assert_eq!(opened.named_signers, names, "{entity}");
+    }
 }
 
 #[test]

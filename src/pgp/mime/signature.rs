@@ -7,6 +7,7 @@
 use super::{CLOCK_SKEW_SECONDS, packets};
 use crate::base::clock::UnixTime;
 use crate::pgp::IdentityKeys;
+use openpgp::armor::{Reader, ReaderMode};
 use openpgp::cert::Cert;
 use openpgp::packet::{Signature, UserID};
 use openpgp::parse::Parse;
@@ -17,11 +18,15 @@ use openpgp::parse::stream::{
 use openpgp::policy::StandardPolicy;
 use openpgp::{Fingerprint, KeyHandle};
 use sequoia_openpgp as openpgp;
+use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Octets of a sender's certificate that is looked at (RFC 9580 sets no bound; a post-quantum one
 /// has 23 kB).
 const CERT_BYTES_MAX: usize = 64 * 1024;
+
+/// Octets of a detached signature that are looked at; real ones have below 1 kB a signer.
+const DETACHED_BYTES_MAX: u64 = 1 << 20;
 
 /// What is known of a signature inside the encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,18 @@ pub fn named_signers(packets: &[u8]) -> Vec<String> {
         signers.extend(address);
     }
     signers
+}
+
+/// The same of a detached signature, which is armored as a rule (RFC 3156 §5).
+pub fn named_signers_of_detached(signature: &[u8]) -> Vec<String> {
+    if signature.first().is_some_and(|octet| octet & 0x80 != 0) {
+        return named_signers(signature);
+    }
+    let mut packets = Vec::new();
+    let reader = Reader::from_bytes(signature, ReaderMode::Tolerant(None));
+    // What was read before an error counts: another program may get as far.
+    let _ = reader.take(DETACHED_BYTES_MAX).read_to_end(&mut packets);
+    named_signers(&packets)
 }
 
 /// Whom a signature is held against.

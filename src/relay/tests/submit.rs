@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::mail::ProvedFields;
 use crate::relay::outgoing::{
     Enqueue, EnqueueError, Outgoing, Prepare, Prepared, QueueId, Refusal,
 };
@@ -167,7 +168,7 @@ async fn a_mixed_message_goes_both_ways_or_not_at_all() {
     *queue.fails.lock().unwrap() = None;
     send(&site, &both, CONTENT, "250").await;
     let stored = site.stored().remove(0);
-    assert!(stored.sender.from_is_proved);
+    assert!(stored.sender.proved.author());
     assert_eq!(stored.recipients[0].account, AccountNumber(2));
     let (here, there) = (stored.message, queue.only().message);
     assert_eq!(here.strip_prefix(b"Return-Path: <alice@ours.example>\r\n"), Some(&there[..]));
@@ -297,7 +298,20 @@ async fn headers_that_claim_more_than_is_proved_are_refused() {
             "From: x@bank.example, y@bank.example\r\nSender: alice@ours.example",
             "550 5.7.1 From has <x@bank.example>",
         ),
+        (
+            "From: ceo@bank.example, alice@ours.example\r\nSender: alice@ours.example",
+            "550 5.7.1 From has <ceo@bank.example>",
+        ),
         ("From: alice@ours.example\r\nSender: bob@ours.example", "550 5.7.1 Sender has"),
+        (
+            "From: alice@ours.example\r\nResent-From: alice@ours.example, bob@ours.example",
+            "550 5.7.1 A Resent field has <bob@ours.example>",
+        ),
+        (
+            "Resent-Sender: x@bank.example\r\nResent-Sender : bob@ours.example",
+            "550 5.7.1 A Resent field has <bob@ours.example>",
+        ),
+        ("Resent-From: bob@ours.example;", "550 5.6.0 The Resent-From field"),
         ("From: ceo@bank.example <alice@ours.example>", "550 5.6.0 The From field"),
         ("From: undisclosed:;", "550 5.6.0"),
         ("Subject: a\r\nSubject: b", "550 5.6.0 The message has more than one Subject field"),
@@ -307,10 +321,16 @@ async fn headers_that_claim_more_than_is_proved_are_refused() {
         }
     }
     assert!(queue.is_empty() && site.stored().is_empty());
-    // Several authors, one of them the user: taken, but nobody's name is proved by that.
-    let several = "From: alice@ours.example, x@else.example\r\nSender: alice@ours.example\r\n\r\nx";
+    // Several authors, all of them the user: taken, but there is no one author who is proved.
+    let several =
+        "From: alice@ours.example, chief@ours.example\r\nSender: alice@ours.example\r\n\r\nx";
     send(&site, &["bob@ours.example"], several, "250").await;
-    assert!(!site.stored()[0].sender.from_is_proved);
+    assert!(!site.stored()[0].sender.proved.author());
+    // Others may have sent on elsewhere what he sends on now.
+    let resent = "From: alice@ours.example\r\nResent-From: alice@ours.example\r\n\
+                  Resent-From: x@else.example\r\n\r\nx";
+    send(&site, &["bob@ours.example"], resent, "250").await;
+    assert!(site.stored()[1].sender.proved.author());
 }
 
 #[tokio::test(start_paused = true)]
@@ -489,7 +509,10 @@ async fn sealed_mail_is_remembered_once_it_is_stored() {
     }
     assert_eq!(remembered(), ["<7@b.example>"]);
     let sender = site.stored().remove(0).sender;
-    assert_eq!(sender, SenderProof { from_is_proved: false, certificate: Some(KNOWN.to_vec()) });
+    assert_eq!(
+        sender,
+        SenderProof { proved: ProvedFields::NONE, certificate: Some(KNOWN.to_vec()) }
+    );
     // What one user's program sealed to another is guarded as well.
     let from_alice = format!("From: alice@ours.example\r\n{SEALED}").replace("<7@", "<8@");
     send(&site, &["bob@ours.example"], &from_alice, "250").await;
