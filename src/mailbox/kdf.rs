@@ -3,10 +3,14 @@
 //! The queue itself is a pure machine (`vault::KdfQueue`). Here its tickets are tied to waiting
 //! tasks; a task that goes away gives its place up, and a run that has begun counts until it ends,
 //! also when nobody waits for it any more: its memory is in use.
+//!
+//! Who guesses is put off before he gets a place. The machine itself (loopback: a webmail, a
+//! command) is not counted: all its users come from one address.
 
+use crate::base::clock::Clock;
 use crate::base::crypto::{self, Key};
 use crate::base::entropy::Entropy;
-use crate::vault::{KdfLimits, KdfQueue, Network, Source, Ticket, TryLater};
+use crate::vault::{Guesses, KdfLimits, KdfQueue, Network, Source, Ticket, TryLater};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +23,13 @@ pub struct Kdf(Arc<Inner>);
 struct Inner {
     /// Names are put into the queue as numbers under a key of this run.
     name_key: Key,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
 struct State {
     queue: KdfQueue,
+    guesses: Guesses,
     turns: u64,
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
 }
@@ -37,26 +43,43 @@ pub struct Run {
 struct Place {
     kdf: Kdf,
     ticket: Ticket,
+    source: Source,
+    is_counted: bool,
+    /// It is this one's turn.
     runs: bool,
-    good: bool,
+    /// How it ended; nothing if it was not tried.
+    good: Option<bool>,
 }
 
 impl Kdf {
     /// An empty queue.
-    pub fn new(limits: KdfLimits, entropy: &dyn Entropy) -> Kdf {
-        let state = State { queue: KdfQueue::new(limits), turns: 0, waiting: HashMap::new() };
-        Kdf(Arc::new(Inner { name_key: Key::random(entropy), state: Mutex::new(state) }))
+    pub fn new(limits: KdfLimits, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Kdf {
+        let state = State {
+            queue: KdfQueue::new(limits),
+            guesses: Guesses::default(),
+            turns: 0,
+            waiting: HashMap::new(),
+        };
+        let name_key = Key::random(entropy);
+        Kdf(Arc::new(Inner { name_key, clock, state: Mutex::new(state) }))
     }
 
     /// Waits for the turn of a login of `name` (known or not) from `peer`.
     pub async fn turn(&self, peer: Option<IpAddr>, name: &str) -> Result<Run, TryLater> {
         let (wake, woken) = oneshot::channel();
+        let (source, now) = (self.source(peer, name), self.0.clock.monotonic());
+        let is_counted = peer.is_some_and(|peer| !peer.to_canonical().is_loopback());
         let ticket = self.with(|state| {
-            let ticket = state.queue.ask(self.source(peer, name))?;
+            let known = state.queue.is_known(&source);
+            if is_counted && !state.guesses.may_try(&source, known, now) {
+                return Err(TryLater);
+            }
+            let ticket = state.queue.ask(source)?;
             state.waiting.insert(ticket, wake);
             Ok(ticket)
         })?;
-        let mut place = Place { kdf: self.clone(), ticket, runs: false, good: false };
+        let kdf = self.clone();
+        let mut place = Place { kdf, ticket, source, is_counted, runs: false, good: None };
         self.start();
         woken.await.map_err(|_| TryLater)?;
         place.runs = true;
@@ -97,18 +120,24 @@ impl Kdf {
 impl Run {
     /// The run has ended; `good` if the secret was right.
     pub fn ended(mut self, good: bool) {
-        self.place.good = good;
+        self.place.good = Some(good);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let (ticket, good, runs) = (self.ticket, self.good, self.runs);
+        let Place { ticket, source, is_counted, runs, good, .. } = *self;
+        let now = self.kdf.0.clock.monotonic();
         self.kdf.with(|state| {
+            match good.filter(|_| is_counted) {
+                Some(true) => state.guesses.succeeded(&source),
+                Some(false) => state.guesses.failed(source, now),
+                None => {}
+            }
             // Woken and dropped before it noticed: the queue counts it as running.
             let was_waiting = state.waiting.remove(&ticket).is_some();
             match runs || !was_waiting {
-                true => state.queue.done(ticket, good),
+                true => state.queue.done(ticket, good == Some(true)),
                 false => state.queue.give_up(ticket),
             }
         });

@@ -73,7 +73,7 @@ impl Mailboxes {
     pub fn open(parts: Parts) -> Result<Mailboxes, store::AccountsError> {
         let Parts { log, disk, clock, entropy, keys, events, options } = parts;
         let directory = Directory::load(disk, keys.clone(), events.clone(), &options)?;
-        let kdf = Kdf::new(options.kdf, &*entropy);
+        let kdf = Kdf::new(options.kdf, Arc::clone(&clock), &*entropy);
         let cores = Arc::new(Semaphore::new(options.cores.max(1)));
         let registry = Registry::default();
         Ok(Mailboxes(Arc::new(Core {

@@ -232,6 +232,35 @@ async fn an_unknown_user_costs_one_slow_derivation_like_a_wrong_password() {
     assert_eq!(cost("nobody@example.org", code.expose()).await, 0);
 }
 
+/// A name that nobody has is put off just so, and another network has tries of its own.
+#[tokio::test(start_paused = true)]
+async fn who_guesses_is_put_off_for_a_minute_and_nobody_else_is() {
+    let house = with_bob().await;
+    let login = async |user: &str, password: &str, peer: [u8; 4]| {
+        let (user, password, service) = (user.to_owned(), secret(password), Service::Submission);
+        house
+            .mailboxes
+            .login(AuthRequest { user, password, peer: Some(peer.into()), service })
+            .await
+    };
+    let (guesser, elsewhere) = ([192, 0, 2, 1], [198, 51, 100, 1]);
+    for user in [BOB, "nobody@example.org"] {
+        for _ in 0..8 {
+            assert_eq!(login(user, "not the right words", guesser).await, AuthVerdict::Refused);
+        }
+        let before = house.mailboxes.slow_derivations();
+        for password in [PASSWORD, "not the right words"] {
+            assert_eq!(login(user, password, guesser).await, AuthVerdict::TryLater);
+        }
+        assert_eq!(house.mailboxes.slow_derivations(), before, "and nothing is computed");
+    }
+    let accepted = |verdict| matches!(verdict, AuthVerdict::Accepted { .. });
+    assert!(accepted(login(BOB, PASSWORD, elsewhere).await));
+    assert!(accepted(login(BOB, PASSWORD, [127, 0, 0, 1]).await));
+    house.clock.advance(Duration::from_secs(61));
+    assert!(accepted(login(BOB, PASSWORD, guesser).await));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_fast_second_login_dies_with_the_unlock() {
     let house = with_bob().await;

@@ -1,4 +1,5 @@
-//! How many sessions and connections each network has: a table that forgets and cannot grow.
+//! How many sessions and connections each network has, and what it may hold of messages: a table
+//! that forgets and cannot grow.
 //!
 //! A network is an IPv4 /24 or an IPv6 /48: who has one address there usually has them all.
 
@@ -7,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::base::budget::ByteBudget;
 use crate::base::clock::Instant;
 
 use super::options::Limits;
@@ -35,6 +37,8 @@ struct Network {
     /// When the current window began.
     window: Option<Instant>,
     connections: u32,
+    /// Octets of messages that its sessions may hold at once.
+    share: Option<ByteBudget>,
 }
 
 /// A session that counts until it is dropped.
@@ -59,6 +63,14 @@ impl Networks {
         table.sessions += 1;
         drop(table);
         Some(Admitted { networks: self.clone(), key: tracked.then_some(key) })
+    }
+
+    /// What the network of a session may hold of messages at once, of `limit_bytes`; nothing where
+    /// networks are not counted.
+    fn share(&self, key: u128, limit_bytes: u64) -> Option<ByteBudget> {
+        let mut table = self.lock();
+        let network = table.networks.get_mut(&key)?;
+        Some(network.share.get_or_insert_with(|| ByteBudget::new(limit_bytes)).clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -95,6 +107,13 @@ impl Network {
 
     fn is_forgotten(&self, now: Instant) -> bool {
         self.sessions == 0 && self.window.is_none_or(|window| now.since(window) >= WINDOW)
+    }
+}
+
+impl Admitted {
+    /// See [`Networks::share`].
+    pub fn share(&self, limit_bytes: u64) -> Option<ByteBudget> {
+        self.networks.share(self.key?, limit_bytes)
     }
 }
 

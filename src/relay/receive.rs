@@ -16,7 +16,7 @@ use super::recipients::{self, Target};
 use super::submit::{Submission, Submitted, User};
 use super::trace::{self, Arrival};
 use super::verdicts::{self, Judged};
-use crate::base::budget::Reservation;
+use crate::base::budget::{ByteBudget, Reservation};
 use crate::base::entropy;
 use crate::base::ids::ObjectId;
 use crate::base::secret::SecretBytes;
@@ -40,6 +40,10 @@ const RESERVE_STEP_BYTES: u64 = 256 * 1024;
 
 /// The part of the budget (one of so many) that messages above that step leave to smaller ones.
 const SMALL_SHARE: u64 = 4;
+
+/// The part (one of so many) that those who have not logged in leave to those who have, and the
+/// part that one network may have without a login.
+const NETWORK_SHARE: u64 = 4;
 
 /// The receiving side of the role, shared by all connections.
 pub struct Receiver {
@@ -80,6 +84,7 @@ impl Receiver {
             }
             return;
         }
+        driver.share = admitted.as_ref().and_then(|admitted| admitted.share(driver.share_bytes()));
         if driver.begin(&listener).await {
             driver.run(draining).await;
         }
@@ -105,6 +110,8 @@ struct Driver<'a> {
     messages: u32,
     buffer: Box<[u8]>,
     message: Option<Incoming>,
+    /// What its network may hold without a login.
+    share: Option<ByteBudget>,
     /// Since when a command is waited for, and the machine's count then.
     waiting_since: Instant,
     turns: u64,
@@ -113,6 +120,8 @@ struct Driver<'a> {
 /// A message that is coming in.
 struct Incoming {
     reservation: Reservation,
+    /// The same of its network's share, where nobody has logged in.
+    of_network: Option<Reservation>,
     prefix_bytes: usize,
     began: Instant,
 }
@@ -155,6 +164,7 @@ impl<'a> Driver<'a> {
             messages: 0,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             message: None,
+            share: None,
             waiting_since: Instant::now(),
             turns: 0,
         }
@@ -378,27 +388,45 @@ impl<'a> Driver<'a> {
     /// Whether there is room for a message. What SIZE declares is reserved before DATA is answered.
     fn admit(&mut self, declared_bytes: Option<u64>) {
         let bytes = declared_bytes.unwrap_or(RESERVE_STEP_BYTES).max(1);
-        let budget = &self.world.message_budget;
-        let room = self.leaves_room(bytes, bytes).then(|| budget.reserve(bytes)).flatten();
-        match room {
-            Some(reservation) => {
+        match self.leaves_room(bytes, bytes).then(|| self.reserve(bytes)).flatten() {
+            Some((reservation, of_network)) => {
                 let prefix = self.trace();
-                let prefix_bytes = prefix.len();
-                self.message = Some(Incoming { reservation, prefix_bytes, began: Instant::now() });
+                let (prefix_bytes, began) = (prefix.len(), Instant::now());
+                self.message = Some(Incoming { reservation, of_network, prefix_bytes, began });
                 self.session.begin_message(prefix);
             }
             None => self.session.refuse_message(replies::NO_ROOM),
         }
     }
 
-    /// Whether `more` octets for a message of `whole` octets leave enough for small ones. A few
-    /// clients that declare much and send it slowly would else keep everybody's mail out.
+    fn reserve(&self, bytes: u64) -> Option<(Reservation, Option<Reservation>)> {
+        let share = self.share.as_ref().filter(|_| self.session.user().is_none());
+        let of_network = match share {
+            Some(share) => Some(share.reserve(bytes)?),
+            None => None,
+        };
+        Some((self.world.message_budget.reserve(bytes)?, of_network))
+    }
+
+    /// What one network may hold without a login: always one message of the largest size.
+    fn share_bytes(&self) -> u64 {
+        let largest = self.options.limits.message_bytes_max.saturating_add(RESERVE_STEP_BYTES);
+        (self.world.message_budget.limit_bytes() / NETWORK_SHARE).max(largest)
+    }
+
+    /// Whether `more` octets for a message of `whole` octets leave enough for small ones, and for
+    /// those who have logged in. A few clients that declare much and send it slowly would else keep
+    /// everybody's mail out.
     fn leaves_room(&self, whole: u64, more: u64) -> bool {
         let budget = &self.world.message_budget;
-        let largest = self.options.limits.message_bytes_max;
-        let for_small =
-            (budget.limit_bytes() / SMALL_SHARE).min(budget.limit_bytes().saturating_sub(largest));
-        whole <= RESERVE_STEP_BYTES || budget.free_bytes() >= for_small.saturating_add(more)
+        let spare = budget.limit_bytes().saturating_sub(self.options.limits.message_bytes_max);
+        let for_small = (budget.limit_bytes() / SMALL_SHARE).min(spare);
+        let for_users = match self.session.user() {
+            Some(_) => 0,
+            None => (budget.limit_bytes() / NETWORK_SHARE).min(spare - for_small),
+        };
+        let left = for_small.saturating_add(for_users).saturating_add(more);
+        whole <= RESERVE_STEP_BYTES || budget.free_bytes() >= left
     }
 
     /// What stands in front of the message.
@@ -440,9 +468,16 @@ impl<'a> Driver<'a> {
         let step = RESERVE_STEP_BYTES.max(held.saturating_sub(reserved));
         let leaves_room = self.leaves_room(reserved + step, step);
         let Some(message) = &mut self.message else { return };
-        if held > reserved && !(leaves_room && message.reservation.grow(step)) {
+        if held <= reserved {
+            return;
+        }
+        let mut of_network = message.of_network.as_mut();
+        let grows = leaves_room
+            && of_network.as_mut().is_none_or(|share| share.grow(step))
+            && message.reservation.grow(step);
+        if !grows {
             self.session.abandon_message(replies::NO_ROOM);
-            message.reservation = self.world.message_budget.empty();
+            (message.reservation, message.of_network) = (self.world.message_budget.empty(), None);
         }
     }
 
@@ -473,9 +508,12 @@ impl<'a> Driver<'a> {
         mut transaction: Transaction<Target>,
         incoming: Option<Incoming>,
     ) -> Result<(), Answer> {
-        let (prefix_bytes, reservation) = match incoming {
-            Some(Incoming { prefix_bytes, reservation, .. }) => (prefix_bytes, reservation),
-            None => (0, self.world.message_budget.empty()),
+        // What the network has is given back with this, when all is stored.
+        let (prefix_bytes, reservation, _of_network) = match incoming {
+            Some(Incoming { prefix_bytes, reservation, of_network, .. }) => {
+                (prefix_bytes, reservation, of_network)
+            }
+            None => (0, self.world.message_budget.empty(), None),
         };
         trace::drop_mbox_lines(&mut transaction.message, prefix_bytes);
         // RFC 5321 §6.3.

@@ -1,5 +1,6 @@
 //! Whole sessions over a pipe, with virtual time and stand-ins for the mailbox role.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -202,9 +203,12 @@ struct Client {
 
 impl Site {
     fn connect_to(&self, kind: ListenerKind) -> Client {
+        self.connect_from(kind, "192.0.2.7".parse().unwrap())
+    }
+
+    fn connect_from(&self, kind: ListenerKind, peer: IpAddr) -> Client {
         let (stream, theirs) = duplex(4096);
         let listener = Listener { kind, bare_newlines: BareNewlines::Refuse };
-        let peer = "192.0.2.7".parse().unwrap();
         let connection = Connection { stream: Box::new(theirs), peer, listener };
         let (receiver, draining) = (self.receiver.clone(), self.drain.subscribe());
         let served = tokio::spawn(async move { receiver.serve(connection, draining).await });
@@ -698,6 +702,34 @@ async fn large_messages_that_stand_still_leave_room_for_small_ones() {
         client.ask("DATA", answer).await;
         held.push(client);
     }
+}
+
+/// A network holds a quarter of the budget without a login, or its one largest message.
+#[tokio::test(start_paused = true)]
+async fn one_network_does_not_keep_everybodys_mail_out() {
+    let mut small = options();
+    small.limits.message_bytes_max = 100_000;
+    let site = site_with(small);
+    let mut held = Vec::new();
+    let rounds = [([192, 0, 2, 7], 4, "354"), ([192, 0, 2, 8], 1, "452 4.3.1")];
+    for (peer, count, answer) in rounds.into_iter().chain([([198, 51, 100, 7], 2, "354")]) {
+        for _ in 0..count {
+            let mut client = site.connect_from(ListenerKind::Mx, peer.into());
+            assert!(client.line().await.starts_with("220 "));
+            client.ask("EHLO client.example", "250").await;
+            client.ask("MAIL FROM:<> SIZE=90000", "250").await;
+            client.ask("RCPT TO:<bob@ours.example>", "250").await;
+            client.ask("DATA", answer).await;
+            held.push(client);
+        }
+    }
+    // What was held is given back with the session.
+    drop(held.remove(0).stream);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    held[3].ask("RSET", "250").await;
+    held[3].ask("MAIL FROM:<> SIZE=90000", "250").await;
+    held[3].ask("RCPT TO:<bob@ours.example>", "250").await;
+    held[3].ask("DATA", "354").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -138,7 +138,7 @@ impl KdfQueue {
 
     /// Asks for a run. The ticket comes back from [`KdfQueue::start`] when it is its turn.
     pub fn ask(&mut self, source: Source) -> Result<Ticket, TryLater> {
-        let good = self.known_good.seen.contains_key(&source);
+        let good = self.is_known(&source);
         let limits = self.limits;
         let lane = self.lane(good);
         if !lane.has_room(&source, &limits) {
@@ -178,6 +178,11 @@ impl KdfQueue {
     /// A source has logged in well without a run (an app password, say): it is known good from now.
     pub fn vouch(&mut self, source: Source) {
         self.known_good.note(source, self.limits.known_good_max);
+    }
+
+    /// Whether a source has logged in well before.
+    pub fn is_known(&self, source: &Source) -> bool {
+        self.known_good.seen.contains_key(source)
     }
 
     /// The peer has gone. A ticket that waits leaves the queue; one that runs counts until `done`.

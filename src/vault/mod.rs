@@ -15,7 +15,8 @@
 //! Both can only be made here, by a credential that opened its slot.
 //!
 //! The room computes and never waits; a run of Argon2id takes 64 MiB and a tenth of a second, and
-//! [`KdfQueue`] decides whose turn it is. No file is read here: bytes come in and go out.
+//! [`KdfQueue`] decides whose turn it is, [`Guesses`] how many wrong passwords are tried. No file is
+//! read here: bytes come in and go out.
 //!
 //! # What is trusted
 //! The vault, once opened, is the authority: it names the fingerprints of both certificates and the
@@ -34,6 +35,7 @@
 mod authority;
 mod credential;
 mod file;
+mod guesses;
 mod identity;
 mod kdf_queue;
 mod keys;
@@ -47,6 +49,7 @@ pub use authority::{
 };
 pub use credential::{Credential, CredentialError, Form, Password, PasswordError};
 pub use file::{AccountFile, FILE_BYTES_MAX, FileError, SlotId, SlotKind};
+pub use guesses::Guesses;
 pub use kdf_queue::{KdfLimits, KdfQueue, Network, Source, Ticket, TryLater};
 pub use keys::{ServerKeys, Unlocked};
 pub use login::{Login, Opened, Purpose, Refusal, Tampered, Verified, WhyShut, login};

@@ -229,7 +229,10 @@ async fn is_held_until_released(house: &House, id: QueueId) {
     let running = house.start().await;
     running.queue.unhold(id).await.unwrap();
     sleep(10).await;
-    assert_eq!(house.delivered()[2..], ["bob@b.example", "eve@c.example"]);
+    // Two domains are served side by side.
+    let mut late = house.delivered().split_off(2);
+    late.sort_unstable();
+    assert_eq!(late, ["bob@b.example", "eve@c.example"]);
     assert!(running.queue.is_empty());
     running.stop().await;
 }
