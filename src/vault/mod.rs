@@ -15,8 +15,8 @@
 //! Both can only be made here, by a credential that opened its slot.
 //!
 //! The room computes and never waits; a run of Argon2id takes 64 MiB and a tenth of a second, and
-//! [`KdfQueue`] decides whose turn it is, [`Guesses`] how many wrong passwords are tried. No file is
-//! read here: bytes come in and go out.
+//! [`KdfQueue`] decides whose turn it is, [`Guesses`] how many wrong passwords are tried. No file
+//! is read here: bytes come in and go out.
 //!
 //! # What is trusted
 //! The vault, once opened, is the authority: it names the fingerprints of both certificates and the
