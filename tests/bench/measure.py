@@ -14,6 +14,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "harness"))
 
+# For the server's section [submission]: no end to what a user may send.
+UNLIMITED = {"messages_per_hour": "100000000", "messages_per_day": "100000000",
+             "recipients_per_hour": "100000000", "recipients_per_day": "100000000"}
+
 TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 1024 * 1024
 

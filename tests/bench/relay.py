@@ -18,7 +18,7 @@ import os
 import subprocess
 
 import measure
-from measure import Watch, option, options, row
+from measure import UNLIMITED, Watch, option, options, row
 from postfix import Postfix
 from server import HOST, ROOT, Server, free_port_base
 from world import World
@@ -68,10 +68,7 @@ def set_up(server, relayhost):
     there.key("carol", foreign_key(f"carol@{DOMAIN}", world.directory))
     world.install()
     server.configure(outgoing={"relayhost": f'"{relayhost}"'},
-                     submission={"messages_per_hour": "100000000",
-                                 "messages_per_day": "100000000",
-                                 "recipients_per_hour": "100000000",
-                                 "recipients_per_day": "100000000"})
+                     submission=UNLIMITED)
     server.plain_serve = True
     server.start()
     return [there]
