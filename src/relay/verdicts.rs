@@ -8,13 +8,13 @@
 //! Of sealed mail the id outside is remembered. Where the sender protected another one inside, the
 //! opened view names this one as well, so that an answer does.
 
-use crate::base::ids::AccountNumber;
-use crate::discovery::Circle;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::events::RelayEvent;
 use super::options::World;
+use crate::base::ids::AccountNumber;
+use crate::discovery::Circle;
 use crate::mail::{ProvedFields, header, message_id, remove_forged};
 use crate::mailauth::{self, DkimResult, Envelope, Policy, Verdicts};
 use crate::pgp::already_sealed;

@@ -41,13 +41,8 @@ pub fn v2(
     entropy: &dyn Entropy,
 ) -> Result<Vec<u8>, MimeError> {
     let session_key = SessionKey::new(Key::random(entropy)).to_library();
-    let mut message = Vec::new();
-    for cert in to {
-        let pkesk = PKESK6::for_recipient(&session_key, cert.key())
-            .and_then(|pkesk| Packet::from(PKESK::from(pkesk)).to_vec())
-            .map_err(|_| MimeError::Library)?;
-        message.extend_from_slice(&pkesk);
-    }
+    let message =
+        wrapped(to, |cert| PKESK6::for_recipient(&session_key, cert.key()).map(PKESK::from))?;
     seal::encrypt(message, &session_key, payload, entropy).ok_or(MimeError::Library)
 }
 
@@ -59,14 +54,23 @@ pub fn v1(
     entropy: &dyn Entropy,
 ) -> Result<Vec<u8>, MimeError> {
     let session_key = SessionKey::new(Key::random(entropy)).to_library();
+    let message = wrapped(to, |cert| {
+        PKESK3::for_recipient(SymmetricAlgorithm::AES256, &session_key, cert.key()).map(PKESK::from)
+    })?;
+    encrypt_v1(message, &session_key, payload, entropy).map_err(|_| MimeError::Library)
+}
+
+/// The session key for each recipient, one packet after the other.
+fn wrapped(
+    to: &[Arc<PeerCert>],
+    wrap: impl Fn(&PeerCert) -> openpgp::Result<PKESK>,
+) -> Result<Vec<u8>, MimeError> {
     let mut message = Vec::new();
     for cert in to {
-        let pkesk = PKESK3::for_recipient(SymmetricAlgorithm::AES256, &session_key, cert.key())
-            .and_then(|pkesk| Packet::from(PKESK::from(pkesk)).to_vec())
-            .map_err(|_| MimeError::Library)?;
-        message.extend_from_slice(&pkesk);
+        let packet = wrap(cert).and_then(|pkesk| Packet::from(pkesk).to_vec());
+        message.extend_from_slice(&packet.map_err(|_| MimeError::Library)?);
     }
-    encrypt_v1(message, &session_key, payload, entropy).map_err(|_| MimeError::Library)
+    Ok(message)
 }
 
 /// RFC 9580 §5.13.1: a random block, its last two octets again, the literal packet, and the packet
