@@ -5,29 +5,34 @@
 //! perhaps padding, all with definite lengths. Anything else is refused.
 //!
 //! # Standards
-//! RFC 9580 §5.1.2 (PKESK 6), §5.13.2 (SEIPDv2).
+//! RFC 9580 §5.1.2 (PKESK 6), §5.13.2 (SEIPDv2), RFC 9980 §4.3.1 (PKESK of ML-KEM-768+X25519).
 
 use super::cert::{CertError, Fingerprint};
 use super::frame;
 use super::seal::SessionKey;
-use crate::base::crypto::Key;
+use crate::base::kem::{HybridSecret, WRAPPED_BYTES, Wrapped};
 use crate::base::secret::SecretBytes;
-use openpgp::crypto::KeyPair;
 use openpgp::crypto::aead::{DecryptionContext, SEIPv2Schedule, Schedule};
-use openpgp::packet::PKESK;
+use openpgp::crypto::mpi::SecretKeyMaterial;
+use openpgp::packet::key::SecretKeyMaterial as Protection;
 use openpgp::parse::Parse;
-use openpgp::types::{AEADAlgorithm, PublicKeyAlgorithm, SymmetricAlgorithm};
+use openpgp::types::{AEADAlgorithm, SymmetricAlgorithm};
 use openpgp::{Packet, PacketPile};
 use sequoia_openpgp as openpgp;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Mutex;
+
+/// RFC 9980 §4.3.1: the algorithm ML-KEM-768+X25519.
+const MLKEM768_X25519: u8 = 35;
+
+/// RFC 9580 §5.1.2: a PKESK's version, the length of what names the key, its version and
+/// fingerprint.
+const PKESK_HEAD_BYTES: usize = 3 + 32;
 
 /// The secret half of one epoch's subkey. Its memory is zeroed when it is dropped.
 pub struct OpenKey {
     fingerprint: Fingerprint,
-    // The library's interface wants `&mut`, for keys that are devices.
-    pair: Mutex<KeyPair>,
+    key: HybridSecret,
 }
 
 /// Why a message does not open.
@@ -82,11 +87,11 @@ impl OpenKey {
             _ => None,
         });
         let key = wanted.ok_or(CertError::NoSuchSubkey)?;
-        if key.pk_algo() != PublicKeyAlgorithm::MLKEM768_X25519 {
-            return Err(CertError::Algorithm);
-        }
-        let pair = key.into_keypair().map_err(|_| CertError::Malformed)?;
-        Ok(OpenKey { fingerprint: *subkey, pair: Mutex::new(pair) })
+        let Protection::Unencrypted(secret) = key.secret() else {
+            return Err(CertError::Malformed);
+        };
+        let key = secret.map(hybrid_secret)?;
+        Ok(OpenKey { fingerprint: *subkey, key })
     }
 
     /// The fingerprint of the subkey.
@@ -99,12 +104,36 @@ impl OpenKey {
         if recipient(prefix)? != self.fingerprint {
             return Err(OpenError::OtherKey);
         }
-        let pkesk =
-            PKESK::from_bytes(&prefix[pkesk(prefix)?]).map_err(|_| OpenError::Malformed(0))?;
-        let mut pair = self.pair.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (_, found) = pkesk.decrypt(&mut *pair, None).ok_or(OpenError::NotAuthentic)?;
-        Key::copy_from(&found).map(SessionKey::new).ok_or(OpenError::NotAuthentic)
+        let wrapped = wrapped_key(&prefix[pkesk(prefix)?])?;
+        self.key.unwrap(&wrapped).map(SessionKey::new).ok_or(OpenError::NotAuthentic)
     }
+}
+
+fn hybrid_secret(secret: &SecretKeyMaterial) -> Result<HybridSecret, CertError> {
+    let SecretKeyMaterial::MLKEM768_X25519 { ecdh, mlkem } = secret else {
+        return Err(CertError::Algorithm);
+    };
+    let x25519 = ecdh.as_ref().try_into().map_err(|_| CertError::Malformed)?;
+    let mlkem_seed = mlkem.as_ref().try_into().map_err(|_| CertError::Malformed)?;
+    HybridSecret::new(x25519, mlkem_seed).ok_or(CertError::Malformed)
+}
+
+/// What a PKESK holds behind the fingerprint of its subkey, in fields of fixed lengths: the share,
+/// the ciphertext, and the wrapped session key with its length before it.
+fn wrapped_key(pkesk: &[u8]) -> Result<Wrapped, OpenError> {
+    let fields = pkesk.get(PKESK_HEAD_BYTES..).ok_or(OpenError::Malformed(pkesk.len()))?;
+    let Some((&MLKEM768_X25519, fields)) = fields.split_first() else {
+        return Err(OpenError::Algorithm);
+    };
+    let fixed = || {
+        let (x25519, rest) = fields.split_first_chunk()?;
+        let (mlkem, rest) = rest.split_first_chunk()?;
+        let (length, wrapped) = rest.split_first()?;
+        let wrapped: &[u8; WRAPPED_BYTES] = wrapped.try_into().ok()?;
+        let is_whole = usize::from(*length) == WRAPPED_BYTES;
+        is_whole.then_some(Wrapped { x25519: *x25519, mlkem: *mlkem, wrapped: *wrapped })
+    };
+    fixed().ok_or(OpenError::Malformed(PKESK_HEAD_BYTES))
 }
 
 /// Where the body of the leading PKESK lies, all of which must be there.

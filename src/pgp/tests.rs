@@ -238,6 +238,46 @@ fn an_opener_that_is_not_ours_reads_what_we_sealed() {
 }
 
 #[test]
+fn a_session_key_that_the_library_wrapped_comes_out_here() {
+    use openpgp::packet::pkesk::PKESK6;
+    let world = world();
+    let cert = openpgp::Cert::from_bytes(&world.pair.public).unwrap();
+    let subkey = cert.keys().subkeys().next().unwrap().key().clone();
+    for _ in 0..20 {
+        let key = openpgp::crypto::SessionKey::new(32).unwrap();
+        let pkesk = PKESK6::for_recipient(&key, &subkey).unwrap();
+        let message = openpgp::Packet::from(openpgp::packet::PKESK::from(pkesk)).to_vec().unwrap();
+        assert_eq!(message.len(), PKESK_PREFIX_BYTES);
+        let found = world.open_key.session_key(&message).unwrap();
+        assert_eq!(found.key().expose()[..], key[..]);
+    }
+}
+
+/// The lengths of a PKESK's fields are fixed; whatever else its own lengths say is no PKESK.
+#[test]
+fn a_pkesk_of_another_shape_or_algorithm_is_named() {
+    let world = world();
+    let sealed = world.seal_key.seal(b"x", &world.entropy).unwrap();
+    // Behind a header of three octets: version, length, version, fingerprint, algorithm.
+    let pkesk = &sealed.message[3..PKESK_PREFIX_BYTES];
+    let session_key = |body: &[u8]| {
+        let length = body.len() - 192;
+        let header = [0xC0 | frame::PKESK, 192 + (length >> 8) as u8, length as u8];
+        world.open_key.session_key(&[&header, body].concat()).err()
+    };
+    assert_eq!(session_key(pkesk), None);
+    for body in [&pkesk[..pkesk.len() - 1], &[pkesk, &[0]].concat(), &pkesk[..300]] {
+        assert_eq!(session_key(body), Some(OpenError::Malformed(35)));
+    }
+    let with = |at: usize, octet| [&pkesk[..at], &[octet], &pkesk[at + 1..]].concat();
+    assert_eq!(session_key(&with(35, 25)), Some(OpenError::Algorithm), "X25519 alone");
+    assert_eq!(session_key(&with(0, 3)), Some(OpenError::Algorithm), "version 3");
+    let length_at = pkesk.len() - 41;
+    assert_eq!(pkesk[length_at], 40);
+    assert_eq!(session_key(&with(length_at, 39)), Some(OpenError::Malformed(35)));
+}
+
+#[test]
 fn hostile_octets_never_panic() {
     use proptest::prelude::*;
     let world = world();

@@ -62,6 +62,7 @@ const CRATES: &[(&str, Who)] = &[
     ("mail_parser", Who::Rooms(&["mail"])),
     ("memchr", Who::Rooms(&["mail", "smtp"])),
     ("miniz_oxide", Who::Rooms(&["pgp"])),
+    ("ml_kem", Who::Rooms(&["base"])),
     ("openssl_sys", Who::Nobody),
     ("postcard", Who::Anyone),
     ("precis_profiles", Who::Rooms(&["vault"])),
