@@ -72,6 +72,8 @@ pub enum State {
 pub enum AdminError {
     /// That is no address, or its domain is not ours.
     BadAddress,
+    /// No certificate carries the address: its name has spaces.
+    BadName,
     /// There is no such account.
     NoSuchAccount,
     /// There is one already.
@@ -102,6 +104,7 @@ impl std::fmt::Display for AdminError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             AdminError::BadAddress => "not an address of a local domain",
+            AdminError::BadName => "an account's name cannot have spaces, not in quotes either",
             AdminError::NoSuchAccount => "there is no such account",
             AdminError::Exists => "the account exists already",
             AdminError::BadCredential => "the credential is wrong or may not do this",
@@ -150,8 +153,11 @@ impl From<vault::Denied> for AdminError {
 }
 
 impl From<CertError> for AdminError {
-    fn from(_: CertError) -> Self {
-        AdminError::TryLater
+    fn from(error: CertError) -> Self {
+        match error {
+            CertError::UserId => AdminError::BadName,
+            _ => AdminError::TryLater,
+        }
     }
 }
 

@@ -697,6 +697,13 @@ async fn recipients_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_no_certificate_carries_is_said_to_be_that() {
+    let house = with_bob().await;
+    let spaced = house.mailboxes.add("\"x y\"@example.net", secret(PASSWORD)).await.err();
+    assert_eq!(spaced, Some(AdminError::BadName));
+}
+
+#[tokio::test(start_paused = true)]
 async fn accounts_come_and_go() {
     let house = with_bob().await;
     let server = &house.mailboxes;

@@ -81,8 +81,10 @@ pub struct CertPair {
 /// Why a certificate cannot be made or used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertError {
-    /// The address makes no User ID, or the time no OpenPGP time (1970 to 2106).
-    Input,
+    /// The address makes no User ID, or the certificate has none of that address.
+    UserId,
+    /// The time is no OpenPGP time (1970 to 2106).
+    Time,
     /// These octets are not the certificate that they should be.
     Malformed,
     /// The certificate holds no subkey with the wanted fingerprint.
@@ -101,7 +103,7 @@ pub enum CertError {
 pub fn generate_identity(address: &str, now: UnixTime) -> Result<CertPair, CertError> {
     let plausible = address.contains('@') && address.len() <= ADDRESS_BYTES_MAX;
     if !plausible || address.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(CertError::Input);
+        return Err(CertError::UserId);
     }
     let builder = CertBuilder::new()
         .set_cipher_suite(CipherSuite::Cv25519)
@@ -133,7 +135,7 @@ pub fn fingerprint(cert: &[u8]) -> Result<Fingerprint, CertError> {
 
 fn generate(builder: CertBuilder, now: UnixTime) -> Result<CertPair, CertError> {
     // RFC 9580 §3.5: times are 32-bit counts of seconds since 1970.
-    let seconds = u32::try_from(now.0).map_err(|_| CertError::Input)?;
+    let seconds = u32::try_from(now.0).map_err(|_| CertError::Time)?;
     let for_mail = KeyFlags::empty().set_transport_encryption().set_storage_encryption();
     let (cert, _revocation) = builder
         .set_creation_time(std::time::UNIX_EPOCH + Duration::from_secs(seconds.into()))
@@ -164,7 +166,8 @@ pub(super) fn secret_bytes(cert: &Cert) -> Result<SecretBytes, CertError> {
 impl fmt::Display for CertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            CertError::Input => "address or time make no certificate",
+            CertError::UserId => "the address is no User ID of the certificate",
+            CertError::Time => "the time is not between 1970 and 2106",
             CertError::Malformed => "not a certificate",
             CertError::NoSuchSubkey => "the certificate has no such subkey",
             CertError::Algorithm => "the subkey's algorithm is not ML-KEM-768+X25519",
@@ -234,9 +237,9 @@ mod tests {
     #[test]
     fn what_makes_no_certificate_is_refused() {
         for address in ["alice", "a b@example.org", "a\n@example.org", ""] {
-            assert_eq!(generate_identity(address, NOW).unwrap_err(), CertError::Input);
+            assert_eq!(generate_identity(address, NOW).unwrap_err(), CertError::UserId);
         }
-        assert_eq!(generate_storage(UnixTime(-1)).unwrap_err(), CertError::Input);
-        assert_eq!(generate_storage(UnixTime(1 << 32)).unwrap_err(), CertError::Input);
+        assert_eq!(generate_storage(UnixTime(-1)).unwrap_err(), CertError::Time);
+        assert_eq!(generate_storage(UnixTime(1 << 32)).unwrap_err(), CertError::Time);
     }
 }

@@ -8,10 +8,11 @@
 //! and mail is accepted with it whatever the date is. Opening releases nothing before the whole
 //! message is verified.
 //!
-//! What is trusted: Sequoia, and the random source of its backend (OpenPGP session keys are drawn
-//! from [`Entropy`](crate::base::entropy::Entropy), but the encapsulation inside the library draws
-//! from the system, so that sealed messages are not repeatable from a seed). What is not trusted:
-//! every octet that is opened, and every certificate that is parsed.
+//! What is trusted: Sequoia with its backend, and for the session keys of stored mail
+//! [`kem`](crate::base::kem), which is faster and held against Sequoia by tests. OpenPGP session
+//! keys are drawn from [`Entropy`](crate::base::entropy::Entropy), but what wraps them draws from
+//! the system, so that sealed messages are not repeatable from a seed. What is not trusted: every
+//! octet that is opened, and every certificate that is parsed.
 //!
 //! # Standards
 //! RFC 9580 (OpenPGP), RFC 9980 (post-quantum OpenPGP).

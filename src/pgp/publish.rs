@@ -53,7 +53,7 @@ pub struct KeyFacts {
 }
 
 /// The certificate with the User ID of `address` and no other, binary, without what is marked as
-/// not for others. [`CertError::Input`] if it has no such User ID.
+/// not for others. [`CertError::UserId`] if it has no such User ID.
 pub fn published(cert: &[u8], address: &str) -> Result<Vec<u8>, CertError> {
     let cert = parse(cert)?;
     let user_id = user_id_of(&cert, address)?;
@@ -125,11 +125,11 @@ pub fn armored_secret<'a>(
 
 /// The User ID of `address`: its bare form before one with a name.
 pub(super) fn user_id_of(cert: &Cert, address: &str) -> Result<UserID, CertError> {
-    let wanted = address.parse::<Address>().map_err(|_| CertError::Input)?;
+    let wanted = address.parse::<Address>().map_err(|_| CertError::UserId)?;
     let mut ids: Vec<&UserID> =
         cert.userids().map(|id| id.userid()).filter(|id| is_of(id, &wanted)).collect();
     ids.sort_by_key(|id| id.value() != address.as_bytes());
-    ids.first().map(|id| UserID::clone(id)).ok_or(CertError::Input)
+    ids.first().map(|id| UserID::clone(id)).ok_or(CertError::UserId)
 }
 
 /// Whether a User ID is an address or `Name <address>` of `wanted`, by the form in which accounts
@@ -150,7 +150,7 @@ fn parse(cert: &[u8]) -> Result<Cert, CertError> {
 
 /// RFC 9580 §3.5: times are 32-bit counts of seconds since 1970.
 pub(super) fn system_time(time: UnixTime) -> Result<SystemTime, CertError> {
-    let seconds = u32::try_from(time.0).map_err(|_| CertError::Input)?;
+    let seconds = u32::try_from(time.0).map_err(|_| CertError::Time)?;
     Ok(UNIX_EPOCH + Duration::from_secs(seconds.into()))
 }
 
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_certificate_of_somebody_else_is_not_published() {
         let cert = with_user_ids(&["alice@example.com", "alice@example.org.evil", "alice"]);
-        assert_eq!(published(&cert, "alice@example.org"), Err(CertError::Input));
+        assert_eq!(published(&cert, "alice@example.org"), Err(CertError::UserId));
         assert_eq!(published(b"no certificate", "a@example.org"), Err(CertError::Malformed));
     }
 
