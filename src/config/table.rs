@@ -230,7 +230,8 @@ options! {
             "Received fields that a message may have before it counts as a loop. RFC 5321 §6.3 \
              wants a large number, and Postfix takes 50.";
         sessions: u32 = Default("1000"), Reload,
-            "Sessions at once on all SMTP listeners together. More are answered with 421.";
+            "Sessions at once on all SMTP listeners together, of which other servers can take \
+             three quarters at most, and users too. More are answered with 421.";
         sessions_per_network: u32 = Default("50"), Reload,
             "Sessions at once from one network, a /24 of IPv4 or a /48 of IPv6. The machine \
              itself is not counted.";

@@ -73,7 +73,8 @@ pub struct Limits {
     pub recipients_max: usize,
     /// Received fields that a message may bring (RFC 5321 §6.3).
     pub hops_max: usize,
-    /// Sessions at once, of all listeners together.
+    /// Sessions at once, of all listeners together; other servers on the one side and users on the
+    /// other may have three quarters of them at most.
     pub sessions_max: usize,
     /// Sessions at once from one network (IPv4 /24, IPv6 /48).
     pub sessions_per_network_max: usize,

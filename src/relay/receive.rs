@@ -74,7 +74,7 @@ impl Receiver {
         let options = self.options.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let Connection { stream, peer, listener } = connection;
         let now = self.world.clock.monotonic();
-        let admitted = self.networks.admit(peer, now, &options.limits);
+        let admitted = self.networks.admit(listener.kind, peer, now, &options.limits);
         let mut driver = Driver::new(stream, peer, &listener, options, self);
         if admitted.is_none() {
             self.world.log.emit(&RelayEvent::ConnectionRefused { peer });
