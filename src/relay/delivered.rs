@@ -2,8 +2,8 @@
 //! NOTIFY=SUCCESS). It goes to his own account, through the same door as other mail.
 //!
 //! # Known gaps
-//! Other servers get no such report, although they may ask for it: who is named as the sender there
-//! may have written nothing, and would get a report for each message that bears his name.
+//! Other servers get no such report, and are not offered any: who is named as the sender there may
+//! have written nothing, and would get a report for each message that bears his name.
 
 use super::options::{Options, World};
 use super::recipients::Target;

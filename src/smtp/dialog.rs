@@ -159,7 +159,8 @@ impl<R> Session<R> {
         self.state = State::Command;
         match answer {
             Ok(()) => {
-                self.commands = 0;
+                // A connection that is used again and again (lists, large senders) is no attack.
+                (self.commands, self.errors) = (0, 0);
                 self.say(replies::ACCEPTED);
             }
             Err(answer) => {
@@ -273,8 +274,12 @@ impl<R> Session<R> {
             "ENHANCEDSTATUSCODES".to_owned(),
             "SMTPUTF8".to_owned(),
             "CHUNKING".to_owned(),
-            "DSN".to_owned(),
         ];
+        // RFC 3461 §5.2.3: who offers it to other servers owes them reports of success, and sends
+        // none; theirs then say "relayed" (§5.2.2). What is asked for all the same is read.
+        if self.options.kind.needs_auth() {
+            out.push("DSN".to_owned());
+        }
         if self.options.tls_offered && !self.protected {
             out.push("STARTTLS".to_owned());
         }

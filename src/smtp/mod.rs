@@ -14,8 +14,8 @@
 //! # Standards
 //! RFC 5321, RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 2034 and RFC 3463
 //! (enhanced codes), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6409 (submission), RFC 8314
-//! (implicit TLS), RFC 6531 (SMTPUTF8), RFC 3030 (CHUNKING), RFC 3461 (DSN: what is asked for is
-//! read and handed on).
+//! (implicit TLS), RFC 6531 (SMTPUTF8), RFC 3030 (CHUNKING), RFC 3461 (DSN, offered to users;
+//! what is asked for is read and handed on).
 //!
 //! # Known gaps
 //! BINARYMIME (RFC 3030 §3) is not offered, and an ORCPT in raw UTF-8 (RFC 6533 §3) is refused.
