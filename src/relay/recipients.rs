@@ -105,8 +105,8 @@ pub(super) async fn resolve(
     world: &World,
 ) -> Result<Vec<LocalRecipient>, Reply> {
     let address = match path {
-        RecipientPath::Mailbox(address) => Some(address.clone()),
-        RecipientPath::Postmaster => {
+        RecipientPath::Mailbox(address) if !names_server(address, options) => Some(address.clone()),
+        RecipientPath::Mailbox(_) | RecipientPath::Postmaster => {
             let domain = options.local_domains.first();
             domain.and_then(|domain| format!("postmaster@{domain}").parse().ok())
         }
@@ -130,7 +130,20 @@ pub(super) async fn resolve(
     })
 }
 
+/// Whether it is postmaster, or the sender of reports, at the server's own name, and that is no mail
+/// domain: people answer reports and write to postmaster at the name that they see.
+fn names_server(address: &Address, options: &Options) -> bool {
+    let names = ["postmaster", "mailer-daemon"];
+    address.domain().eq_ignore_ascii_case(&options.hostname)
+        && !is_local(address, options)
+        && names.iter().any(|name| address.local().eq_ignore_ascii_case(name))
+}
+
 fn is_postmaster(address: &Address, options: &Options) -> bool {
+    let reports = address.local().eq_ignore_ascii_case("mailer-daemon");
+    if reports && address.domain().eq_ignore_ascii_case(&options.hostname) {
+        return is_local(address, options);
+    }
     let base = match options.recipient_delimiter {
         Some(delimiter) => address.split_detail(delimiter).0,
         None => address.clone(),

@@ -357,6 +357,14 @@ async fn postmaster_is_always_taken() {
     assert_eq!(site.stored()[0].recipients[0].account, AccountNumber(2));
     client.ask("MAIL FROM:<>", "250").await;
     client.ask("RCPT TO:<postmaster@elsewhere.example>", "550 5.7.1").await;
+    // The server's own name is no mail domain, but reports come from there and say so.
+    for who in ["Postmaster", "MAILER-DAEMON"] {
+        client.ask(&format!("RCPT TO:<{who}@mx.Ours.example>"), "250").await;
+    }
+    for who in ["alice", "mailer-daemon+x"] {
+        client.ask(&format!("RCPT TO:<{who}@mx.ours.example>"), "550 5.7.1").await;
+    }
+    client.ask("RCPT TO:<mailer-daemon@ours.example>", "550 5.1.1").await;
 
     let site = site_with(Options { postmaster: None, ..options() });
     let mut client = site.connect().await;
