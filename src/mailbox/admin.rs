@@ -72,7 +72,7 @@ pub enum State {
 pub enum AdminError {
     /// That is no address, or its domain is not ours.
     BadAddress,
-    /// No certificate carries the address: its name has spaces.
+    /// No certificate carries the address, for its name has spaces, or not every server takes it.
     BadName,
     /// There is no such account.
     NoSuchAccount,
@@ -104,7 +104,9 @@ impl std::fmt::Display for AdminError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             AdminError::BadAddress => "not an address of a local domain",
-            AdminError::BadName => "an account's name cannot have spaces, not in quotes either",
+            AdminError::BadName => {
+                "an account's name has at most 64 octets and no spaces, not in quotes either"
+            }
             AdminError::NoSuchAccount => "there is no such account",
             AdminError::Exists => "the account exists already",
             AdminError::BadCredential => "the credential is wrong or may not do this",
@@ -187,6 +189,7 @@ pub async fn add(
         Found::NotLocal => return Err(AdminError::BadAddress),
         Found::Account(_) => return Err(AdminError::Exists),
         Found::Suspect => return Err(AdminError::Damaged),
+        Found::Nobody if !address.is_short_enough_for_all() => return Err(AdminError::BadName),
         Found::Nobody => {}
     }
     let (shared, name) = (core.clone(), address.to_string());

@@ -701,6 +701,9 @@ async fn a_name_that_no_certificate_carries_is_said_to_be_that() {
     let house = with_bob().await;
     let spaced = house.mailboxes.add("\"x y\"@example.net", secret(PASSWORD)).await.err();
     assert_eq!(spaced, Some(AdminError::BadName));
+    let long = format!("{}@example.net", "x".repeat(65));
+    let long = house.mailboxes.add(&long, secret(PASSWORD)).await.err();
+    assert_eq!(long, Some(AdminError::BadName), "not every server would take it");
 }
 
 #[tokio::test(start_paused = true)]
