@@ -19,6 +19,11 @@ pub const MAILBOXES_MAX: usize = 5_000;
 /// Subscriptions of one account; they may name mailboxes that are not there.
 pub const SUBSCRIPTIONS_MAX: usize = 2 * MAILBOXES_MAX;
 
+/// Messages that an account may have through COPY. A copy takes next to nothing on the disk and 64
+/// octets of memory while its owner is there, and each one doubles what the next may double;
+/// messages that came, were appended or are moved are bounded by the disk and the quota.
+pub const COPIED_MESSAGES_MAX: u64 = 1_000_000;
+
 /// A mailbox's number within its account: stable through renames, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MailboxId(pub u32);

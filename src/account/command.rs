@@ -183,6 +183,8 @@ pub enum Refusal {
     BadKeyword,
     /// The mailbox knows [`super::KEYWORDS_MAX`] already: `NO [LIMIT]`.
     TooManyKeywords,
+    /// After the copy the account would have more than [`super::COPIED_MESSAGES_MAX`]: `NO [LIMIT]`.
+    TooManyMessages,
     /// The mailbox has given out all its UIDs: `NO [LIMIT]`.
     NoMoreUids,
     /// The message was sealed for another account or epoch. Not a client's doing.

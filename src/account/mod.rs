@@ -23,7 +23,7 @@
 //! flags, and what does not open becomes a placeholder.
 //!
 //! # Limits
-//! [`MAILBOXES_MAX`] mailboxes, [`KEYWORDS_MAX`] keywords in each, 4 G UIDs in each. A message
+//! [`MAILBOXES_MAX`] mailboxes, [`COPIED_MESSAGES_MAX`] messages by COPY, [`KEYWORDS_MAX`] keywords in each, 4 G UIDs in each. A message
 //! takes 96 octets of memory, and about 16 for its object's short name, by which a second arrival
 //! of it is known.
 //!
@@ -54,8 +54,8 @@ mod state;
 mod view;
 
 pub use catalog::{
-    Catalog, INBOX, MAILBOXES_MAX, Mailbox, MailboxId, NAME_BYTES_MAX, NAME_LEVELS_MAX, NameError,
-    SEPARATOR, SUBSCRIPTIONS_MAX, SpecialUse, Status, check_name,
+    COPIED_MESSAGES_MAX, Catalog, INBOX, MAILBOXES_MAX, Mailbox, MailboxId, NAME_BYTES_MAX,
+    NAME_LEVELS_MAX, NameError, SEPARATOR, SUBSCRIPTIONS_MAX, SpecialUse, Status, check_name,
 };
 pub use command::{Command, FlagNames, Folded, Outcome, Refusal};
 pub use flags::{FlagMode, Flags, KEYWORD_BYTES_MAX, KEYWORDS_MAX, UidSet, is_keyword};

@@ -1,8 +1,8 @@
 //! What a command becomes: its changes, or why not. Looks at the state and changes nothing.
 
 use super::catalog::{
-    DEFAULTS, INBOX, MAILBOXES_MAX, MailboxId, SEPARATOR, SUBSCRIPTIONS_MAX, SpecialUse, canonical,
-    check_name,
+    COPIED_MESSAGES_MAX, DEFAULTS, INBOX, MAILBOXES_MAX, MailboxId, SEPARATOR, SUBSCRIPTIONS_MAX,
+    SpecialUse, canonical, check_name,
 };
 use super::command::{Command, FlagNames, Outcome, Refusal};
 use super::flags::{FlagMode, Flags, KEYWORDS_MAX, UidSet, is_keyword};
@@ -182,6 +182,9 @@ impl Planner<'_> {
         let (bits, keywords) = translate(source, folder, used)?;
         let first = folder.uid_next;
         let last = room_for(folder, found.len())?;
+        if !moved && self.messages() + found.len() > COPIED_MESSAGES_MAX {
+            return Err(Refusal::TooManyMessages);
+        }
         // A move within one mailbox counts its change once.
         let moved = moved.then_some(if from == mailbox { 0 } else { source.modseq + 1 });
         let copy = CopyParts { from, to: mailbox, first, modseq: folder.modseq + 1, bits, moved };
@@ -232,12 +235,25 @@ impl Planner<'_> {
         if there.is_some_and(|folder| !folder.no_select) {
             return Err(Refusal::Exists);
         }
+        let special_use = special_use.or_else(|| self.use_of(&name));
         let mut ids = self.ids();
         let mut new = self.missing_parents(&name, &mut ids);
         let mailbox = ids.next();
         new.push(new_mailbox(mailbox, &name, self.new_validity(), special_use));
         self.check_count(new.len())?;
         Ok(Draft::one(Change::Created(new), Outcome::Created { mailbox }))
+    }
+
+    /// What a default name is for, if no mailbox is for that: somebody has deleted it, and programs
+    /// find Sent and Trash by their use alone.
+    fn use_of(&self, name: &str) -> Option<SpecialUse> {
+        let (_, wanted) = DEFAULTS.into_iter().find(|(default, _)| *default == name)?;
+        let taken = |folder: &Folder| folder.special_use == Some(wanted);
+        (!self.state.folders.values().any(taken)).then_some(wanted)
+    }
+
+    fn messages(&self) -> u64 {
+        self.state.folders.values().map(|folder| u64::from(folder.pages.len())).sum()
     }
 
     fn delete(&self, name: &str) -> Result<Draft, Refusal> {

@@ -514,6 +514,42 @@ fn mailboxes_are_made_with_the_levels_above_and_keep_them() {
 }
 
 #[test]
+fn a_default_mailbox_that_was_deleted_has_its_use_when_it_is_made_again() {
+    let mut rig = Rig::new();
+    let create = |name: &str| Command::Create { name: name.into(), special_use: None };
+    let uses = |rig: &Rig, what| rig.machine.catalog().special(what).map(|m| m.name.to_string());
+    rig.apply(Command::Delete { name: "Junk".into() }).unwrap();
+    rig.apply(create("junk")).unwrap();
+    assert_eq!(uses(&rig, SpecialUse::Junk), None, "names are told apart by case");
+    rig.apply(create("Junk")).unwrap();
+    assert_eq!(uses(&rig, SpecialUse::Junk), Some("Junk".into()));
+    rig.reload();
+    assert_eq!(uses(&rig, SpecialUse::Junk), Some("Junk".into()));
+    // The use went with the mailbox; a new one of the old name has none.
+    rig.apply(Command::Rename { from: "Sent".into(), to: "Gone out".into() }).unwrap();
+    rig.apply(create("Sent")).unwrap();
+    assert_eq!(uses(&rig, SpecialUse::Sent), Some("Gone out".into()));
+}
+
+/// A copy takes next to nothing of the disk: without a limit a few dozen commands take all memory.
+#[test]
+fn copies_do_not_double_without_end() {
+    let mut rig = Rig::new();
+    rig.append("Archive", "Subject: one\r\n\r\n", seen()).unwrap();
+    let archive = rig.id("Archive");
+    let copy =
+        || Command::Copy { from: archive, uids: UidSet::range(1, u32::MAX), to: "Archive".into() };
+    let refused = (0..32).find_map(|_| rig.apply(copy()).err());
+    assert_eq!(refused, Some(Refusal::TooManyMessages));
+    let exists = u64::from(rig.view("Archive").exists());
+    assert!(exists <= COPIED_MESSAGES_MAX && 2 * exists > COPIED_MESSAGES_MAX);
+    // What adds nothing goes on.
+    let (uids, to) = (UidSet::range(1, 1), "Trash".to_string());
+    rig.apply(Command::Move { from: archive, uids, to }).unwrap();
+    rig.append("Archive", "Subject: two\r\n\r\n", seen()).unwrap();
+}
+
+#[test]
 fn a_mailbox_made_anew_has_a_higher_uid_validity() {
     let mut rig = Rig::new();
     let create = || Command::Create { name: "x".into(), special_use: None };

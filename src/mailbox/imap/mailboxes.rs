@@ -42,7 +42,10 @@ impl Session {
 
     async fn change(&mut self, tag: &Tag, command: Command, text: &str) -> Result<(), End> {
         match self.account()?.clone().apply(command).await {
-            Ok(_) => self.done(tag, text).await,
+            Ok(_) => {
+                self.leave_if_deleted()?;
+                self.done(tag, text).await
+            }
             Err(error) => self.apply_error(tag, error),
         }
     }
@@ -84,6 +87,7 @@ fn refusal_text(refusal: Refusal) -> (Code, &'static str) {
         Refusal::TooManySubscriptions => (Code::Limit, "There are too many subscriptions"),
         Refusal::BadKeyword => (Code::Cannot, "This is no keyword"),
         Refusal::TooManyKeywords => (Code::Limit, "The mailbox knows too many keywords"),
+        Refusal::TooManyMessages => (Code::Limit, "The account has too many messages to copy"),
         Refusal::NoMoreUids => (Code::Limit, "The mailbox has given out all its UIDs"),
         Refusal::BadMessage => (Code::ServerBug, "The message was sealed for another account"),
     }
