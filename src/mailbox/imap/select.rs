@@ -6,8 +6,9 @@
 use super::link::{End, LOCKED};
 use super::selected::{Recent, Selected};
 use super::session::Session;
-use crate::account::{Command, Mailbox, MailboxView, UidSet};
+use crate::account::{Command, Mailbox, MailboxView, Refusal, UidSet};
 use crate::imap::{Code, MailboxName, Out, SequenceSet, State, StatusItem, Tag};
+use crate::mailbox::ApplyError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,15 +60,17 @@ impl Session {
         Ok(())
     }
 
-    /// RFC 3501 §6.4.2: removes silently what has `\Deleted`, unless it was opened by EXAMINE.
+    /// RFC 3501 §6.4.2: removes silently what has `\Deleted`, also what another session has marked
+    /// meanwhile, unless it was opened by EXAMINE.
     pub(super) async fn close(&mut self, tag: &Tag) -> Result<(), End> {
         if let Some(selected) = &self.selected
             && !selected.read_only
-            && selected.view.deleted > 0
         {
             let command = Command::Expunge { mailbox: selected.id, uids: None };
-            if let Err(error) = self.account()?.clone().apply(command).await {
-                return self.apply_error(tag, error);
+            match self.account()?.clone().apply(command).await {
+                // What is gone has nothing to remove.
+                Ok(_) | Err(ApplyError::Refused(Refusal::NoSuchMailbox)) => {}
+                Err(error) => return self.apply_error(tag, error),
             }
         }
         self.leave();

@@ -3,13 +3,17 @@
 use super::link::{End, LOCKED};
 use super::session::Session;
 use crate::account::{Flags, MailboxId, MailboxView, Row, UidSet};
-use crate::imap::{Change, Code, Flag, Out, Rows, SequenceSet, SequenceView, State, Step};
+use crate::imap::{Change, Code, Flag, Out, Rows, SequenceSet, SequenceView, Step};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Ranges of recent UIDs that a session remembers; neighbours are joined, so that one suffices
 /// unless sessions compete.
 const RECENT_RANGES_MAX: usize = 1024;
+
+/// Somebody else has deleted the selected mailbox. RFC 2180 §3.3: the client cannot be told so
+/// within the session, for it may know no code for it and would wait for mail that cannot come.
+const DELETED: End = End::Bye(Code::None, "The selected mailbox was deleted", "mailbox-deleted");
 
 /// The selected mailbox.
 pub(super) struct Selected {
@@ -19,7 +23,7 @@ pub(super) struct Selected {
     pub(super) numbers: SequenceView,
     pub(super) read_only: bool,
     pub(super) recent: Recent,
-    keywords_told: usize,
+    keywords_told: Arc<Vec<String>>,
 }
 
 /// UIDs that are recent for this session.
@@ -96,7 +100,7 @@ impl Selected {
             numbers: SequenceView::select(&*view),
             read_only,
             recent,
-            keywords_told: view.keywords.len(),
+            keywords_told: view.keywords.clone(),
             view,
         }
     }
@@ -163,22 +167,25 @@ impl Selected {
         }
     }
 
-    fn tell(&mut self, changes: &[Change], out: &mut Out) {
-        if self.view.keywords.len() != self.keywords_told {
-            self.keywords_told = self.view.keywords.len();
+    /// RFC 3501 §7.2.6: the keywords, where they are others than those that were told. A keyword
+    /// that no message has may have made room for another one.
+    fn tell_keywords(&mut self, out: &mut Out) {
+        if self.view.keywords != self.keywords_told {
+            self.keywords_told = self.view.keywords.clone();
             self.write_flag_lists(out);
         }
-        for change in changes {
-            match *change {
-                Change::Expunge(number) => out.line(&format!("* {number} EXPUNGE")),
-                Change::Exists(count) => {
-                    out.line(&format!("* {count} EXISTS"));
-                    out.line(&format!("* {} RECENT", self.recent_count()));
-                }
-                Change::Flags { number, index } => {
-                    if let Some(row) = self.view.row(index) {
-                        write_flags(out, number, row.uid, &self.flags(row));
-                    }
+    }
+
+    fn tell(&self, change: &Change, out: &mut Out) {
+        match *change {
+            Change::Expunge(number) => out.line(&format!("* {number} EXPUNGE")),
+            Change::Exists(count) => {
+                out.line(&format!("* {count} EXISTS"));
+                out.line(&format!("* {} RECENT", self.recent_count()));
+            }
+            Change::Flags { number, index } => {
+                if let Some(row) = self.view.row(index) {
+                    write_flags(out, number, row.uid, &self.flags(row));
                 }
             }
         }
@@ -234,7 +241,7 @@ impl Session {
             return Ok(());
         };
         let Some(newest) = account.view(selected.id).map_err(|_| LOCKED)? else {
-            return self.selected_is_gone();
+            return Err(DELETED);
         };
         let same = Arc::ptr_eq(&newest, &selected.view);
         if same && !(may_expunge && selected.numbers.has_ghosts()) {
@@ -256,15 +263,23 @@ impl Session {
             now.zip(then).is_some_and(|(now, then)| silent(&view, now, then))
         };
         let told = selected.numbers.step(&*view, &step, may_expunge, known);
-        selected.tell(&told, &mut self.link.out);
+        selected.tell_keywords(&mut self.link.out);
+        for change in &told {
+            selected.tell(change, &mut self.link.out);
+            self.link.flush_if_much().await?;
+        }
         Ok(())
     }
 
-    /// Somebody has deleted the selected mailbox: there is none any more.
-    fn selected_is_gone(&mut self) -> Result<(), End> {
-        self.selected = None;
-        self.state.state = State::Authenticated;
-        self.link.out.untagged_ok(Code::Closed, "The selected mailbox was deleted");
+    /// After a DELETE of this session: if it was the selected mailbox, there is none any more.
+    pub(super) fn leave_if_deleted(&mut self) -> Result<(), End> {
+        let (Some(account), Some(selected)) = (&self.account, &self.selected) else {
+            return Ok(());
+        };
+        if account.view(selected.id).map_err(|_| LOCKED)?.is_none() {
+            self.leave();
+            self.link.out.untagged_ok(Code::Closed, "The selected mailbox was deleted");
+        }
         Ok(())
     }
 }

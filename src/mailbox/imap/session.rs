@@ -175,7 +175,8 @@ impl Session {
         use Command::*;
         match command {
             Capability => self.capability(&tag).await,
-            Noop | Check => self.noop(&tag).await,
+            Noop => self.done(&tag, "NOOP completed").await,
+            Check => self.done(&tag, "CHECK completed").await,
             Logout => self.logout(&tag),
             Id => self.id(&tag).await,
             Enable(_) => self.enable(&tag),
@@ -262,10 +263,6 @@ impl Session {
         let capabilities = self.state.capabilities();
         self.link.out.line(&format!("* CAPABILITY {capabilities}"));
         self.done(tag, "CAPABILITY completed").await
-    }
-
-    async fn noop(&mut self, tag: &Tag) -> Result<(), End> {
-        self.done(tag, "NOOP completed").await
     }
 
     fn logout(&mut self, tag: &Tag) -> Result<(), End> {

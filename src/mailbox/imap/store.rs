@@ -50,22 +50,24 @@ impl Session {
         })
         .await?;
         if !request.silent {
-            self.tell_flags(&uids);
+            self.tell_flags(&uids).await?;
         }
         self.sync(uid).await?;
         self.finish_store(tag, &targets)
     }
 
     /// RFC 3501 §6.4.6: unless `.SILENT`, the flags of each message are told, changed or not.
-    fn tell_flags(&mut self, uids: &UidSet) {
-        let Some(selected) = &self.selected else { return };
+    async fn tell_flags(&mut self, uids: &UidSet) -> Result<(), End> {
+        let Some(selected) = &self.selected else { return Ok(()) };
         for row in selected.view.select(uids) {
             let index = selected.view.index_of(row.uid);
             let number = index.and_then(|index| selected.numbers.number(&*selected.view, index));
             if let Some(number) = number {
                 write_flags(&mut self.link.out, number, row.uid, &selected.flags(row));
+                self.link.flush_if_much().await?;
             }
         }
+        Ok(())
     }
 
     fn finish_store(&mut self, tag: &Tag, targets: &Targets) -> Result<(), End> {

@@ -683,13 +683,49 @@ async fn commands_may_be_sent_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mailbox_that_is_deleted_elsewhere_is_left() {
+async fn a_mailbox_that_is_deleted_is_left_and_elsewhere_the_session_ends() {
     let stage = Stage::new().await;
     let mut client = stage.with_box(&["one"]).await;
     let mut other = stage.session().await;
-    other.ok("DELETE Box").await;
-    assert!(client.ok("NOOP").await[0].starts_with("* OK [CLOSED]"));
-    assert!(client.refused("FETCH 1 UID").await.starts_with("t BAD"));
+    other.ok("SELECT Box").await;
+    client.ask("IDLE").await;
+    assert!(other.ok("DELETE Box").await[0].starts_with("* OK [CLOSED]"));
+    assert!(other.refused("FETCH 1 UID").await.starts_with("t BAD"));
+    assert_eq!(client.line().await, "* BYE The selected mailbox was deleted");
+    assert_eq!(client.line().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_removes_what_another_session_marked_too() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one", "two"]).await;
+    let mut other = stage.session().await;
+    other.ok("SELECT Box").await;
+    other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    let mut reader = stage.session().await;
+    reader.ok("EXAMINE Box").await;
+    reader.ok("CLOSE").await;
+    client.ok("CLOSE").await;
+    let status = client.ok("STATUS Box (MESSAGES)").await;
+    assert_eq!(status[0], "* STATUS \"Box\" (MESSAGES 1)");
+}
+
+/// A keyword that no message has makes room for another one: the table is as long as before.
+#[tokio::test(start_paused = true)]
+async fn a_keyword_in_the_place_of_another_is_told_before_it_is_used() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one"]).await;
+    let all: Vec<String> =
+        (0..crate::account::KEYWORDS_MAX).map(|number| format!("k{number}")).collect();
+    client.ok(&format!("STORE 1 FLAGS ({})", all.join(" "))).await;
+    let mut other = stage.session().await;
+    other.ok("SELECT Box").await;
+    client.ok("STORE 1 -FLAGS.SILENT (k7)").await;
+    other.ok("NOOP").await;
+    client.ok("STORE 1 +FLAGS.SILENT (fresh)").await;
+    let told = other.ok("NOOP").await;
+    assert!(told[0].starts_with("* FLAGS (") && told[0].contains(" fresh"), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("FETCH (UID 1 FLAGS (")), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
