@@ -19,7 +19,7 @@ pub const MAILBOXES_MAX: usize = 5_000;
 /// Subscriptions of one account; they may name mailboxes that are not there.
 pub const SUBSCRIPTIONS_MAX: usize = 2 * MAILBOXES_MAX;
 
-/// Messages that an account may have through COPY. A copy takes next to nothing on the disk and 64
+/// Messages that an account may have through COPY. A copy takes next to nothing on the disk and 96
 /// octets of memory while its owner is there, and each one doubles what the next may double;
 /// messages that came, were appended or are moved are bounded by the disk and the quota.
 pub const COPIED_MESSAGES_MAX: u64 = 1_000_000;

@@ -183,7 +183,7 @@ pub enum Refusal {
     BadKeyword,
     /// The mailbox knows [`super::KEYWORDS_MAX`] already: `NO [LIMIT]`.
     TooManyKeywords,
-    /// After the copy the account would have more than [`super::COPIED_MESSAGES_MAX`]: `NO [LIMIT]`.
+    /// The copy would make them more than [`super::COPIED_MESSAGES_MAX`]: `NO [LIMIT]`.
     TooManyMessages,
     /// The mailbox has given out all its UIDs: `NO [LIMIT]`.
     NoMoreUids,

@@ -23,9 +23,9 @@
 //! flags, and what does not open becomes a placeholder.
 //!
 //! # Limits
-//! [`MAILBOXES_MAX`] mailboxes, [`COPIED_MESSAGES_MAX`] messages by COPY, [`KEYWORDS_MAX`] keywords in each, 4 G UIDs in each. A message
-//! takes 96 octets of memory, and about 16 for its object's short name, by which a second arrival
-//! of it is known.
+//! [`MAILBOXES_MAX`] mailboxes, [`KEYWORDS_MAX`] keywords in each, 4 G UIDs in each, and
+//! [`COPIED_MESSAGES_MAX`] messages by COPY. A message takes 96 octets of memory, and about 16 for
+//! its object's short name, by which a second arrival of it is known.
 //!
 //! # Known gaps
 //! - Claims to recent messages ride on the next record; lost in a crash, they are recent once more.

@@ -130,8 +130,8 @@ pub(super) async fn resolve(
     })
 }
 
-/// Whether it is postmaster, or the sender of reports, at the server's own name, and that is no mail
-/// domain: people answer reports and write to postmaster at the name that they see.
+/// Whether it is postmaster, or the sender of reports, at the server's own name, and that is no
+/// mail domain: people answer reports and write to postmaster at the name that they see.
 fn names_server(address: &Address, options: &Options) -> bool {
     let names = ["postmaster", "mailer-daemon"];
     address.domain().eq_ignore_ascii_case(&options.hostname)
