@@ -31,6 +31,7 @@ mod core;
 mod deliver;
 mod directory;
 mod events;
+mod expiry;
 mod handle;
 pub mod imap;
 mod kdf;

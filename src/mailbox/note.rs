@@ -1,4 +1,4 @@
-//! Notes to the owner: what was done to the account, as a message in INBOX.
+//! Notes to the owner: what was done to the account, or will happen to it, as a message in INBOX.
 //!
 //! A note is sealed and stored like any arrival, so that neither root nor a thief of the disk sees
 //! more of it than of other mail, and nobody can use a credential unseen. It holds no secret, not
@@ -10,6 +10,7 @@
 use super::core::Core;
 use super::deliver;
 use super::events::MailboxEvent;
+use crate::base::clock::UnixTime;
 use crate::base::ids::{AccountNumber, ObjectId};
 use crate::mail::{Address, DateTime};
 use crate::seams::{Delivery, LocalRecipient, Role};
@@ -46,6 +47,13 @@ pub enum Note {
         /// Whether the server has its secret key.
         opens: bool,
     },
+    /// The identity ends soon, or has ended.
+    KeyEnds {
+        /// When.
+        ends: UnixTime,
+        /// Whether that is over.
+        over: bool,
+    },
     /// The certificate is given out from now on, or no longer.
     KeyPublish {
         /// Whether it is.
@@ -65,6 +73,7 @@ impl Note {
             Note::Unlock { .. } => "unlock",
             Note::KeyExport { .. } => "key-export",
             Note::KeyImport { .. } => "key-import",
+            Note::KeyEnds { .. } => "key-ends",
             Note::KeyPublish { .. } => "key-publish",
         }
     }
@@ -79,6 +88,8 @@ impl Note {
             Note::Unlock { .. } => "Your account was unlocked by command",
             Note::KeyExport { .. } => "A secret key of your account was shown",
             Note::KeyImport { .. } => "Your account has another public key",
+            Note::KeyEnds { over: false, .. } => "Your public key expires soon",
+            Note::KeyEnds { over: true, .. } => "Your public key has expired",
             Note::KeyPublish { on: true } => "Your public key is published",
             Note::KeyPublish { on: false } => "Your public key is no longer published",
         }
@@ -138,6 +149,14 @@ impl Note {
                 you have the secret key: what others encrypt to it opens in your mail program.\r\n"
                     .into()
             }
+            Note::KeyEnds { ends, over } => format!(
+                "The public key of your account {} on\r\n\
+                {}. Nobody can encrypt to it after\r\n\
+                that, and mail to you from servers that know it may be held. Give it a later\r\n\
+                date in the program that made it, or make another one, and import it again.\r\n",
+                if over { "has expired" } else { "expires" },
+                DateTime::from_unix(ends, 0).to_rfc5322(),
+            ),
             Note::KeyPublish { on: true } => {
                 "Others find your public key by your address from now on, and can encrypt to\r\n\
                 you.\r\n"
@@ -160,11 +179,15 @@ impl Note {
         let date = DateTime::from_unix(core.clock.now(), 0).to_rfc5322();
         let id = ObjectId::random(&*core.entropy);
         let (subject, text, domain) = (self.subject(), self.text(), to.domain());
+        let advice = match self {
+            Note::KeyEnds { .. } => "",
+            _ => "\r\nIf this was not you, lock the account and change its secrets.\r\n",
+        };
         format!(
             "From: Postseal <postmaster@{domain}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\
              Date: {date}\r\nMessage-ID: <{id}@{domain}>\r\nAuto-Submitted: auto-generated\r\n\
              MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
-             {text}\r\nIf this was not you, lock the account and change its secrets.\r\n"
+             {text}{advice}"
         )
         .into_bytes()
     }

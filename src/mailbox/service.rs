@@ -4,6 +4,7 @@ use super::admin::{self, Added, AdminError, Line};
 use super::core::Core;
 use super::deliver;
 use super::directory::Directory;
+use super::expiry;
 use super::handle::AccountHandle;
 use super::kdf::Kdf;
 use super::keys::{self, KeyInfo};
@@ -12,7 +13,7 @@ use super::login::{self, Denied};
 use super::options::Options;
 use super::registry::Registry;
 use crate::base::BoxFuture;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, UnixTime};
 use crate::base::disk::Disk;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
@@ -124,6 +125,11 @@ impl Mailboxes {
     /// Slow key derivations since the start, for reports.
     pub fn slow_derivations(&self) -> u64 {
         self.0.kdf.turns()
+    }
+
+    /// Tells the owners whose public keys end soon, of what fell due after `since`, up to `until`.
+    pub async fn announce_expiries(&self, since: UnixTime, until: UnixTime) {
+        expiry::announce(&self.0, since, until).await;
     }
 
     /// Locks all accounts (the end of the server): tasks finish what they do, keys are zeroed.

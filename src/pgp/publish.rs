@@ -13,6 +13,7 @@ use crate::base::secret::SecretBytes;
 use crate::mail::Address;
 use openpgp::Cert;
 use openpgp::armor::{Kind, Writer};
+use openpgp::cert::ValidCert;
 use openpgp::packet::UserID;
 use openpgp::parse::Parse;
 use openpgp::policy::StandardPolicy;
@@ -35,7 +36,7 @@ pub struct CertFacts {
     pub keys: Vec<KeyFacts>,
     /// When it was made.
     pub created: UnixTime,
-    /// When it ends; `None` if it does not.
+    /// When nobody can encrypt to it any more: it expires, or its last subkey that encrypts does.
     pub expires: Option<UnixTime>,
     /// Whether it is revoked.
     pub revoked: bool,
@@ -87,7 +88,7 @@ pub fn facts(cert: &[u8], now: UnixTime) -> Result<CertFacts, CertError> {
         })
     };
     let revoked = cert.revocation_status(&policy, at);
-    let ends = valid.as_ref().and_then(|valid| valid.primary_key().key_expiration_time());
+    let ends = valid.as_ref().and_then(ends);
     Ok(CertFacts {
         fingerprint: Fingerprint::of(&cert.fingerprint()).ok_or(CertError::Malformed)?,
         user_ids: cert.userids().map(|id| id.userid().to_string()).collect(),
@@ -96,6 +97,17 @@ pub fn facts(cert: &[u8], now: UnixTime) -> Result<CertFacts, CertError> {
         expires: ends.map(unix_time),
         revoked: matches!(revoked, openpgp::types::RevocationStatus::Revoked(_)),
     })
+}
+
+/// The earlier of the certificate's end and that of its last subkey that encrypts.
+fn ends(cert: &ValidCert<'_>) -> Option<SystemTime> {
+    let whole = cert.primary_key().key_expiration_time();
+    let subkeys = cert.keys().for_transport_encryption().revoked(false);
+    let each: Vec<_> = subkeys.map(|key| key.key_expiration_time()).collect();
+    // One without an end outlives the others.
+    let last =
+        each.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+    whole.into_iter().chain(last).min()
 }
 
 /// A public certificate in ASCII armour.
@@ -199,6 +211,19 @@ mod tests {
         let cert = with_user_ids(&["alice@example.com", "alice@example.org.evil", "alice"]);
         assert_eq!(published(&cert, "alice@example.org"), Err(CertError::UserId));
         assert_eq!(published(b"no certificate", "a@example.org"), Err(CertError::Malformed));
+    }
+
+    #[test]
+    fn a_certificate_ends_with_its_last_subkey_that_encrypts() {
+        use crate::pgp::testing::{expiring, expiring_subkey};
+        let day = Duration::from_secs(86_400);
+        for cert in
+            [expiring("a@example.org", NOW, day), expiring_subkey("a@example.org", NOW, day)]
+        {
+            for now in [NOW, UnixTime(NOW.0 + 2 * 86_400)] {
+                assert_eq!(facts(&cert, now).unwrap().expires, Some(UnixTime(NOW.0 + 86_400)));
+            }
+        }
     }
 
     #[test]

@@ -19,6 +19,19 @@ pub fn expiring(address: &str, now: UnixTime, validity: Duration) -> Vec<u8> {
     cert.to_vec().unwrap()
 }
 
+/// A public certificate without an end, whose one encryption subkey expires after `validity`.
+pub fn expiring_subkey(address: &str, now: UnixTime, validity: Duration) -> Vec<u8> {
+    let seconds = u64::try_from(now.0).unwrap();
+    let flags = openpgp::types::KeyFlags::empty().set_transport_encryption();
+    let (cert, _) = CertBuilder::new()
+        .set_creation_time(UNIX_EPOCH + Duration::from_secs(seconds))
+        .add_userid(address)
+        .add_subkey(flags, Some(validity), None)
+        .generate()
+        .unwrap();
+    cert.to_vec().unwrap()
+}
+
 /// A public certificate of the newer kind: version 6, which says that it reads version 2 of
 /// encrypted data.
 pub fn current(address: &str, now: UnixTime) -> Vec<u8> {

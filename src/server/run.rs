@@ -9,7 +9,9 @@
 use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
 use super::{Server, Shared, accept, commands, explain, queue, reload};
+use crate::base::clock::Clock;
 use crate::config::convert;
+use crate::host::clock::SystemClock;
 use crate::host::control::{ControlPeer, ControlSocket};
 use crate::host::listen::{KINDS, Kind};
 use crate::host::notify::{State, notify};
@@ -27,6 +29,9 @@ const TICKET_CARE: Duration = Duration::from_secs(5 * 60);
 
 /// How often the certificates' files are looked at: who renews them need not tell us.
 const CERTIFICATE_CARE: Duration = Duration::from_secs(60);
+
+/// How often it is looked whose public key ends.
+const EXPIRY_CARE: Duration = Duration::from_secs(60 * 60);
 
 /// Commands that may be carried out at once; more wait in the socket's backlog.
 const COMMANDS_MAX: usize = 16;
@@ -75,6 +80,9 @@ impl Server {
     async fn until_stopped(&mut self, told: &mut mpsc::Receiver<Told>) {
         let mut care = tokio::time::interval(TICKET_CARE);
         let mut certificates = tokio::time::interval(CERTIFICATE_CARE);
+        let mut expiries = tokio::time::interval(EXPIRY_CARE);
+        let clock = SystemClock::new();
+        let mut looked = clock.now();
         let mut commands = JoinSet::new();
         loop {
             tokio::select! {
@@ -100,6 +108,13 @@ impl Server {
                     self.shared.web_tls.forget_old_tickets();
                 }
                 _ = certificates.tick() => reload::renewed_certificates(&self.shared),
+                _ = expiries.tick() => {
+                    let (mailboxes, since) = (self.shared.mailboxes.clone(), looked);
+                    looked = clock.now();
+                    commands.spawn(async move {
+                        mailboxes.announce_expiries(since, looked).await;
+                    });
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::house::*;
 use super::{BOB, EVE, FILE, put_in_place, with_bob};
+use crate::base::clock::UnixTime;
 use crate::base::secret::SecretBytes;
 use crate::mailbox::{AdminError, wkd_hash};
 use crate::pgp;
@@ -138,4 +139,24 @@ async fn of_a_certificate_alone_there_is_no_secret_to_show() {
     let refused = house.mailboxes.export_key(BOB, secret(PASSWORD), false).await;
     assert_eq!(refused.unwrap_err(), AdminError::NoSecretKey);
     assert!(by_hash(&house, BOB).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_imported_key_that_ends_is_announced_to_its_owner() {
+    let house = with_bob().await;
+    let validity = std::time::Duration::from_secs(40 * 86_400);
+    let public = SecretBytes::new(pgp::testing::expiring(BOB, START, validity));
+    house.mailboxes.import_key(BOB, secret(PASSWORD), public, None).await.unwrap();
+    let before = 2;
+    let mut since = START;
+    for hour in 1..=(41 * 24) {
+        let until = UnixTime(START.0 + hour * 3600);
+        house.mailboxes.announce_expiries(since, until).await;
+        since = until;
+    }
+    let handle = house.open(BOB).await;
+    let view = inbox_of(&handle, before + 4).await;
+    let subjects = subjects(&handle, &view).await;
+    let (soon, over) = ("Your public key expires soon", "Your public key has expired");
+    assert_eq!(subjects[before as usize..], [soon, soon, soon, over]);
 }
