@@ -139,24 +139,8 @@ impl Note {
                 your credentials. Who has them and a copy of the disk can read all your mail.\r\n"
                     .into()
             }
-            Note::KeyImport { opens: true } => {
-                "The public key of your account was replaced with one of your credentials. This\r\n\
-                server has the secret key too, and opens what others encrypt to it.\r\n"
-                    .into()
-            }
-            Note::KeyImport { opens: false } => {
-                "The public key of your account was replaced with one of your credentials. Only\r\n\
-                you have the secret key: what others encrypt to it opens in your mail program.\r\n"
-                    .into()
-            }
-            Note::KeyEnds { ends, over } => format!(
-                "The public key of your account {} on\r\n\
-                {}. Nobody can encrypt to it after\r\n\
-                that, and mail to you from servers that know it may be held. Give it a later\r\n\
-                date in the program that made it, or make another one, and import it again.\r\n",
-                if over { "has expired" } else { "expires" },
-                DateTime::from_unix(ends, 0).to_rfc5322(),
-            ),
+            Note::KeyImport { opens } => import_text(opens).into(),
+            Note::KeyEnds { ends, over } => ends_text(ends, over),
             Note::KeyPublish { on: true } => {
                 "Others find your public key by your address from now on, and can encrypt to\r\n\
                 you.\r\n"
@@ -191,6 +175,30 @@ impl Note {
         )
         .into_bytes()
     }
+}
+
+fn import_text(opens: bool) -> &'static str {
+    match opens {
+        true => {
+            "The public key of your account was replaced with one of your credentials. This\r\n\
+            server has the secret key too, and opens what others encrypt to it.\r\n"
+        }
+        false => {
+            "The public key of your account was replaced with one of your credentials. Only\r\n\
+            you have the secret key: what others encrypt to it opens in your mail program.\r\n"
+        }
+    }
+}
+
+fn ends_text(ends: UnixTime, over: bool) -> String {
+    format!(
+        "The public key of your account {} on\r\n\
+        {}. Nobody can encrypt to it after\r\n\
+        that, and mail to you from servers that know it may be held. Give it a later\r\n\
+        date in the program that made it, or make another one, and import it again.\r\n",
+        if over { "has expired" } else { "expires" },
+        DateTime::from_unix(ends, 0).to_rfc5322(),
+    )
 }
 
 /// Leaves a note in the owner's INBOX and in the log. What was done stands even if the note cannot
