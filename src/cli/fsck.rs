@@ -1,7 +1,8 @@
 //! `postseal fsck`: reads everything that a stopped server has stored and names what is damaged.
 //!
 //! Verifies checksums, digests and MACs under the outside keys; no password is needed and nothing
-//! is opened. Nothing is changed but for the index, a cache that the next start makes anew.
+//! is opened. It can be asked of a snapshot or a backup on a read-only file system: nothing is
+//! changed, but for the mark that lets the next start believe the index, a cache.
 //!
 //! # Known gaps
 //! An account file is believed when its MAC is right: what only its vault knows is compared at the
@@ -11,11 +12,13 @@ use super::Failure;
 use super::configuration::Configuration;
 use crate::base::disk::Disk;
 use crate::host::{files, index_sled};
-use crate::journal::Damage;
 use crate::journal::fsck::{Report, verify};
-use crate::server::lock;
+use crate::journal::{Damage, What};
+use crate::server::{lock, lock_read_only};
 use crate::store::Accounts;
 use crate::vault::ServerKeys;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Verify what a stopped server has stored, name what is damaged, and have the index made anew
@@ -32,26 +35,43 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let dir = config.server.data_dir.0.display();
         return Err(Failure(format!("{dir}: there is nothing yet")));
     }
-    let disk: Arc<dyn Disk> = Arc::new(lock(&config.server.data_dir.0)?);
-    let report = verify(Arc::clone(&disk), &key)?;
+    let dir = &config.server.data_dir.0;
+    let disk: Arc<dyn Disk> = Arc::new(lock_read_only(dir)?);
+    let report = verify(Arc::clone(&disk), &key, index_sled::stopped_at(&*disk))?;
     report.damage.iter().for_each(|damage| println!("{}", sentence(damage)));
     let keys = Arc::new(ServerKeys::new(&key, None));
-    let bad_accounts = accounts(Arc::clone(&disk), keys)?;
-    index_sled::forget(&*disk)?;
+    let bad_accounts = accounts(disk, keys, &report)?;
     println!("{}", summary(&report));
+    // Of a journal that was cut short, the mark is all that knows.
+    if !report.damage.iter().any(|damage| damage.what == What::Shortened) {
+        forget_index(dir)?;
+    }
     match report.damage.len() + bad_accounts {
         0 => Ok(()),
         count => Err(Failure(format!("{count} damaged; everything else stays readable"))),
     }
 }
 
-/// Reads the account files; returns how many are not what they should be.
-fn accounts(disk: Arc<dyn Disk>, keys: Arc<ServerKeys>) -> Result<usize, Failure> {
-    let accounts = Accounts::load(disk, keys)?;
+/// What cannot be written to will not be started on either.
+fn forget_index(dir: &Path) -> Result<(), Failure> {
+    let forgotten = index_sled::forget(&lock(dir)?);
+    match forgotten {
+        Err(error) if error.kind() != io::ErrorKind::ReadOnlyFilesystem => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the account files; returns how many are not what they should be, or are not there.
+fn accounts(disk: Arc<dyn Disk>, keys: Arc<ServerKeys>, report: &Report) -> Result<usize, Failure> {
+    let mut accounts = Accounts::read(disk, keys)?;
     for bad in accounts.bad_files() {
         println!("account file {}: {}", bad.name, bad.error);
     }
-    Ok(accounts.bad_files().len())
+    let missing = accounts.missing(&report.accounts);
+    for account in &missing {
+        println!("account {account}: the journal holds mail of it, and its file is not there");
+    }
+    Ok(accounts.bad_files().len() + missing.len())
 }
 
 fn sentence(damage: &Damage) -> String {
@@ -67,6 +87,6 @@ fn summary(report: &Report) -> String {
     let Report { segments, frames_good, frames_dead, torn_bytes, .. } = report;
     format!(
         "{segments} segments: {frames_good} frames as they were written, {frames_dead} deleted, \
-         {torn_bytes} octets that were never acknowledged"
+         {torn_bytes} octets of batches that are not whole"
     )
 }

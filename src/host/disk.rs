@@ -26,6 +26,8 @@ const ZEROS_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct DataDir {
     root: OwnedFd,
+    /// Nothing in it is made, changed or removed.
+    read_only: bool,
 }
 
 impl DataDir {
@@ -36,10 +38,27 @@ impl DataDir {
             Err(Errno::EXIST) | Ok(()) => {}
             Err(error) => return Err(error.into()),
         }
+        DataDir::lock(path, false)
+    }
+
+    /// The same for one that is there, which is only to be looked at: on a read-only file system
+    /// too, a snapshot or a backup. Whatever would change something fails.
+    pub fn open_read_only(path: &Path) -> io::Result<Self> {
+        DataDir::lock(path, true)
+    }
+
+    fn lock(path: &Path, read_only: bool) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = fs::open(path, flags, Mode::empty())?;
         fs::flock(&root, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(DataDir { root })
+        Ok(DataDir { root, read_only })
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        match self.read_only {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => Ok(()),
+        }
     }
 
     /// The directory that `dir` names.
@@ -61,7 +80,8 @@ impl DataDir {
 
     fn open_at(&self, path: &str, extra: OFlags) -> io::Result<Arc<dyn DiskFile>> {
         let (dir, name) = self.parent(path)?;
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
+        let access = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
         let file = fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Arc::new(RealFile { file }))
     }
@@ -69,6 +89,7 @@ impl DataDir {
 
 impl Disk for DataDir {
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.may_write()?;
         self.open_at(path, OFlags::CREATE | OFlags::EXCL)
     }
 
@@ -90,6 +111,7 @@ impl Disk for DataDir {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
+        self.may_write()?;
         let mut at = self.root.try_clone()?;
         for component in components(dir)? {
             match fs::mkdirat(&at, component, Mode::RWXU) {
@@ -103,11 +125,13 @@ impl Disk for DataDir {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.may_write()?;
         let ((from_dir, from), (to_dir, to)) = (self.parent(from)?, self.parent(to)?);
         Ok(fs::renameat(from_dir, from, to_dir, to)?)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.may_write()?;
         let (dir, name) = self.parent(path)?;
         Ok(fs::unlinkat(dir, name, AtFlags::empty())?)
     }
@@ -246,6 +270,27 @@ mod tests {
         assert_eq!(DataDir::open(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(first);
         DataDir::open(&path).unwrap();
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_only_looked_at_is_not_changed() {
+        let path = scratch("look");
+        assert!(DataDir::open_read_only(&path).is_err(), "none is made");
+        let disk = DataDir::open(&path).unwrap();
+        disk.create("f").unwrap().write_at(0, b"abc").unwrap();
+        drop(disk);
+        let disk = DataDir::open_read_only(&path).unwrap();
+        assert_eq!(DataDir::open(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let mut read = [0; 3];
+        disk.open("f").unwrap().read_at(0, &mut read).unwrap();
+        assert_eq!(&read, b"abc");
+        assert!(disk.open("f").unwrap().write_at(0, b"x").is_err());
+        let refused = io::ErrorKind::ReadOnlyFilesystem;
+        assert_eq!(disk.create("g").err().unwrap().kind(), refused);
+        assert_eq!(disk.create_dir("d").unwrap_err().kind(), refused);
+        assert_eq!(disk.rename("f", "g").unwrap_err().kind(), refused);
+        assert_eq!(disk.remove("f").unwrap_err().kind(), refused);
         std::fs::remove_dir_all(path).unwrap();
     }
 

@@ -43,6 +43,12 @@ pub fn forget(disk: &dyn Disk) -> io::Result<()> {
     }
 }
 
+/// Where the journal stood at the last clean stop, if it was not opened since. Changes nothing.
+pub fn stopped_at(disk: &dyn Disk) -> Option<Position> {
+    let marker = disk::read_all(disk, MARKER_PATH, MARKER_BYTES_MAX).ok()?;
+    read_marker(&marker).map(|marker| marker.position)
+}
+
 /// The index in sled.
 pub struct SledIndex {
     database: Mutex<Option<sled::Db>>,
@@ -154,8 +160,12 @@ fn take_marker(disk: &dyn Disk) -> io::Result<Option<Marker>> {
     };
     disk.remove(MARKER_PATH)?;
     disk.sync_dir("")?;
-    let marker = marker.ok().and_then(|marker| postcard::from_bytes::<Marker>(&marker).ok());
-    Ok(marker.filter(|marker| marker.version == MARKER_VERSION))
+    Ok(marker.ok().and_then(|marker| read_marker(&marker)))
+}
+
+fn read_marker(bytes: &[u8]) -> Option<Marker> {
+    let marker = postcard::from_bytes::<Marker>(bytes).ok()?;
+    (marker.version == MARKER_VERSION).then_some(marker)
 }
 
 /// The digest of all rows, in the order of accounts.

@@ -63,6 +63,8 @@ pub enum What {
     Identity,
     /// Octets that belong to nothing.
     Gap,
+    /// Its last batch is one before the last clean stop: what came after it has been taken away.
+    Shortened,
 }
 
 /// Why a journal could not be opened.
@@ -155,6 +157,7 @@ impl fmt::Display for What {
             What::SegmentMissing => "the segment is missing",
             What::Identity => "the identity file differs from what was written",
             What::Gap => "octets that belong to nothing",
+            What::Shortened => "it ends before where it stood when the server was stopped",
         })
     }
 }

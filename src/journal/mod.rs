@@ -61,13 +61,17 @@ pub struct Options {
     /// the journal was closed cleanly at that very position; else the heads are made from the
     /// footers.
     pub index: Option<(Position, Vec<(AccountNumber, AccountHead)>)>,
+    /// Where the journal stood at the last clean stop, if it was not opened since. Files that no
+    /// frame names are removed only if it stands there still: else a frame that names them may be
+    /// missing.
+    pub stopped_at: Option<Position>,
 }
 
 impl Options {
     /// The defaults, under `journal_key`: segments of 64 MiB, a reserve of 64 MiB.
     pub fn new(journal_key: Key) -> Self {
         let (segment_bytes_max, reserve_bytes) = (64 << 20, 64 << 20);
-        Options { journal_key, segment_bytes_max, reserve_bytes, index: None }
+        Options { journal_key, segment_bytes_max, reserve_bytes, index: None, stopped_at: None }
     }
 
     /// Small segments and no reserve, for journals in memory.
@@ -119,6 +123,13 @@ pub struct Damage {
     pub what: What,
 }
 
+impl Damage {
+    /// Of the journal as a whole.
+    fn of_all(what: What) -> Damage {
+        Damage { segment: 0, offset: 0, slot: None, what }
+    }
+}
+
 /// How far a journal had come: what an index is believed by after a clean stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Position {
@@ -128,6 +139,14 @@ pub struct Position {
     pub incarnation: u32,
     /// The number of the last batch.
     pub batch: u64,
+}
+
+impl Position {
+    /// Whether it is behind `batch` of the journal with this name. The copy of a journal keeps its
+    /// name.
+    fn is_beyond(&self, journal: &[u8; 16], batch: u64) -> bool {
+        self.journal == *journal && self.batch > batch
+    }
 }
 
 /// How much [`Journal::maintain`] may do in one call.
@@ -176,7 +195,7 @@ impl Journal {
 
     /// The heads of all accounts, for an index.
     pub fn heads(&self) -> Vec<(AccountNumber, AccountHead)> {
-        self.shared.tables().heads.iter().map(|(account, head)| (*account, *head)).collect()
+        self.reader().accounts()
     }
 
     /// Whether the disk is full and only what frees space is taken.

@@ -82,8 +82,9 @@ impl Journal {
 
     fn sweep_orphans(&self, recovery: &Recovery) -> Result<u32, OpenError> {
         let unsure = recovery.damage.iter().any(|damage| damage.what != What::SegmentHeader);
-        if unsure || self.found.unreadable {
-            // A frame that cannot be read may name a file that looks like an orphan.
+        if unsure || self.found.unreadable || !self.found.is_whole {
+            // A frame that cannot be read, or a segment that is missing at the end, may name a file
+            // that looks like an orphan.
             return Ok(0);
         }
         let mut swept = 0;
@@ -108,6 +109,8 @@ pub(super) struct Leftovers {
     pub large: BTreeSet<String>,
     /// Some frame's header cannot be read.
     pub unreadable: bool,
+    /// The journal is known to end where it was stopped.
+    pub is_whole: bool,
 }
 
 /// Reads what there is. Changes nothing.
@@ -195,14 +198,19 @@ fn assemble(
         ..Recovery::default()
     };
     if found.stored == Stored::Damaged {
-        let what = What::Identity;
-        recovery.damage.push(Damage { segment: 0, offset: 0, slot: None, what });
+        recovery.damage.push(Damage::of_all(What::Identity));
     }
     let position = Position {
         journal: identity.journal,
         incarnation: identity.incarnation,
         batch: resolved.link.batch,
     };
+    let stopped_at = options.stopped_at;
+    let is_whole =
+        stopped_at.is_some_and(|at| at.journal == position.journal && at.batch == position.batch);
+    if stopped_at.is_some_and(|at| at.is_beyond(&position.journal, position.batch)) {
+        recovery.damage.push(Damage::of_all(What::Shortened));
+    }
     let believed = options.index.clone().filter(|(at, _)| resolved.clean && *at == position);
     let loaded = load(&resolved, believed.map(|(_, heads)| heads));
     let unreadable = loaded.tables.segments.values().any(|held| held.offsets.contains(&0));
@@ -235,6 +243,7 @@ fn assemble(
             unsealed: unsealed.collect(),
             large,
             unreadable,
+            is_whole,
         },
         options,
     };

@@ -56,6 +56,11 @@ impl Reader {
         self.0.tables().heads.get(&account).copied().unwrap_or_default()
     }
 
+    /// The same of all accounts that have, or had, frames.
+    pub fn accounts(&self) -> Vec<(AccountNumber, AccountHead)> {
+        self.0.tables().heads.iter().map(|(account, head)| (*account, *head)).collect()
+    }
+
     /// What the frame's header says. Dead frames have headers too.
     pub fn info(&self, at: Address) -> Result<FrameInfo, ReadError> {
         Ok(self.find(at, 0)?.info())

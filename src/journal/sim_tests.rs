@@ -183,7 +183,7 @@ impl World {
         self.journal = Some(journal);
         self.settle_doubts();
         self.check_live();
-        let checked = fsck::verify(Arc::new(self.disk.clone()), &key()).unwrap();
+        let checked = fsck::verify(Arc::new(self.disk.clone()), &key(), None).unwrap();
         assert_eq!(checked.damage, [], "seed {}", self.seed);
     }
 

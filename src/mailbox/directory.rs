@@ -20,6 +20,7 @@ use super::publish;
 use crate::base::disk::{self, Disk, FileIdentity};
 use crate::base::event::Log;
 use crate::base::ids::AccountNumber;
+use crate::journal::AccountHead;
 use crate::mail::Address;
 use crate::pgp::SealKey;
 use crate::store::{Accounts, AccountsError, DIRECTORY};
@@ -64,6 +65,9 @@ pub struct Directory {
     domains: Vec<String>,
     postmaster: Option<Address>,
     accounts: Mutex<Accounts>,
+    /// There was no account's file at the start, and the journal holds mail: they were moved away,
+    /// or are not restored yet. Mail is deferred, for nobody knows whose addresses are ours.
+    all_are_missing: bool,
     table: RwLock<Table>,
 }
 
@@ -83,14 +87,20 @@ impl Directory {
         keys: Arc<ServerKeys>,
         events: Log,
         options: &Options,
+        stored: &[(AccountNumber, AccountHead)],
     ) -> Result<Directory, AccountsError> {
-        let accounts = Accounts::load(disk.clone(), keys.clone())?;
+        let mut accounts = Accounts::load(disk.clone(), keys.clone())?;
+        let missing = accounts.missing(stored);
+        for account in &missing {
+            events.emit(&MailboxEvent::AccountFileMissing { account: *account });
+        }
         let directory = Directory {
             disk,
             keys,
             events,
             domains: options.domains.clone(),
             postmaster: options.postmaster.as_deref().and_then(|text| text.parse().ok()),
+            all_are_missing: accounts.is_empty() && !missing.is_empty(),
             accounts: Mutex::new(accounts),
             table: RwLock::default(),
         };
@@ -243,7 +253,7 @@ impl Directory {
         if table.accounts.is_empty() {
             accounts.bad_files().iter().for_each(|bad| self.report(bad));
         }
-        next.some_file_is_bad |= !accounts.bad_files().is_empty();
+        next.some_file_is_bad |= self.all_are_missing || !accounts.bad_files().is_empty();
         *table = next;
     }
 

@@ -27,6 +27,11 @@ pub enum MailboxEvent {
         /// What differs, in a word.
         what: &'static str,
     },
+    /// The journal holds mail of an account that has no file: its mail is refused.
+    AccountFileMissing {
+        /// The account.
+        account: AccountNumber,
+    },
     /// An account's file cannot be read.
     AccountFileUnreadable {
         /// The account.
@@ -107,6 +112,7 @@ impl Event for MailboxEvent {
         use MailboxEvent::*;
         match self {
             AccountFileForged { .. }
+            | AccountFileMissing { .. }
             | AccountFileUnreadable { .. }
             | AccountFailed { .. }
             | AccountDamaged { .. } => Level::Error,
@@ -121,6 +127,7 @@ impl Event for MailboxEvent {
             Stored { .. } => "mailbox.stored",
             NotStored { .. } => "mailbox.not-stored",
             AccountFileForged { .. } => "mailbox.account-file-forged",
+            AccountFileMissing { .. } => "mailbox.account-file-missing",
             AccountFileUnreadable { .. } => "mailbox.account-file-unreadable",
             LoggedIn { .. } => "mailbox.logged-in",
             LoginRefused { .. } => "mailbox.login-refused",
@@ -162,7 +169,7 @@ impl Event for MailboxEvent {
                 fields.number("repeated", *repeated);
             }
             AccountChanged { verb, .. } => fields.word("verb", verb),
-            Unlocked { .. } => {}
+            AccountFileMissing { .. } | Unlocked { .. } => {}
         }
     }
 }
@@ -172,6 +179,7 @@ impl MailboxEvent {
         use MailboxEvent::*;
         match self {
             AccountFileForged { account, .. }
+            | AccountFileMissing { account }
             | AccountFileUnreadable { account, .. }
             | LoggedIn { account, .. }
             | Unlocked { account }

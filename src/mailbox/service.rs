@@ -73,7 +73,8 @@ impl Mailboxes {
     /// stop the others; its account's mail is deferred and an alarm is raised.
     pub fn open(parts: Parts) -> Result<Mailboxes, store::AccountsError> {
         let Parts { log, disk, clock, entropy, keys, events, options } = parts;
-        let directory = Directory::load(disk, keys.clone(), events.clone(), &options)?;
+        let stored = log.reader().accounts();
+        let directory = Directory::load(disk, keys.clone(), events.clone(), &options, &stored)?;
         let kdf = Kdf::new(options.kdf, Arc::clone(&clock), &*entropy);
         let cores = Arc::new(Semaphore::new(options.cores.max(1)));
         let registry = Registry::default();

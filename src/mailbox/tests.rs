@@ -728,6 +728,30 @@ async fn accounts_come_and_go() {
     inbox_of(&handle, 1).await;
 }
 
+/// The directory of accounts was moved away or is not restored yet: senders must not hear that
+/// nobody is here.
+#[tokio::test(start_paused = true)]
+async fn without_any_account_file_mail_waits_and_one_that_is_missing_is_named() {
+    let house = with_bob().await;
+    house.add(EVE).await;
+    let missing = "mailbox.account-file-missing";
+    let house = house.restart(options());
+    assert!(!house.events.all().contains(missing));
+    house.disk.remove(FILE).unwrap();
+    let house = house.restart(options());
+    assert_eq!(house.events.all().matches(missing).count(), 1);
+    assert_eq!(house.recipient(BOB).await, RecipientVerdict::Unknown);
+    house.disk.remove("accounts/00000002.account").unwrap();
+    let house = house.restart(options());
+    assert_eq!(house.recipient(BOB).await, RecipientVerdict::Unavailable);
+    // An account that was removed as a whole is not missed.
+    let house = with_bob().await;
+    house.mailboxes.remove(BOB).await.unwrap();
+    let house = house.restart(options());
+    assert!(!house.events.all().contains(missing));
+    assert_eq!(house.recipient(BOB).await, RecipientVerdict::Unknown);
+}
+
 #[tokio::test(start_paused = true)]
 async fn close_locks_all_accounts() {
     let house = with_bob().await;

@@ -23,7 +23,7 @@ mod store;
 
 pub use signer::signer;
 pub use start::{StartError, read_aliases};
-pub use store::{StoreError, lock};
+pub use store::{StoreError, lock, lock_read_only};
 
 use crate::base::event::Log;
 use crate::config::{Config, convert};

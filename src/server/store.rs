@@ -8,7 +8,7 @@ use crate::base::disk::Disk;
 use crate::base::entropy::Entropy;
 use crate::base::event::Log;
 use crate::host::disk::DataDir;
-use crate::host::index_sled::SledIndex;
+use crate::host::index_sled::{self, SledIndex};
 use crate::host::journal_thread::{self, JournalLog, JournalThread};
 use crate::journal::{self, OpenError};
 use crate::store;
@@ -48,10 +48,19 @@ impl std::error::Error for StoreError {}
 
 /// Opens and locks a data directory.
 pub fn lock(dir: &Path) -> Result<DataDir, StoreError> {
-    DataDir::open(dir).map_err(|error| match error.kind() {
+    DataDir::open(dir).map_err(|error| refusal(dir, error))
+}
+
+/// The same to look at it only.
+pub fn lock_read_only(dir: &Path) -> Result<DataDir, StoreError> {
+    DataDir::open_read_only(dir).map_err(|error| refusal(dir, error))
+}
+
+fn refusal(dir: &Path, error: io::Error) -> StoreError {
+    match error.kind() {
         io::ErrorKind::WouldBlock => StoreError::InUse(dir.into()),
         _ => StoreError::System(dir.into(), error),
-    })
+    }
 }
 
 impl Store {
@@ -98,6 +107,8 @@ fn open_blocking(
     events: Log,
 ) -> Result<Store, StoreError> {
     let disk: Arc<dyn Disk> = Arc::new(lock(dir)?);
+    // The index takes the marker with it.
+    let options = journal::Options { stopped_at: index_sled::stopped_at(&*disk), ..options };
     let index = match SledIndex::open(dir, Arc::clone(&disk)) {
         Ok(index) => Some(index),
         Err(error) => {

@@ -12,6 +12,7 @@
 use crate::base::crypto;
 use crate::base::disk::{self, Disk};
 use crate::base::ids::AccountNumber;
+use crate::journal::AccountHead;
 use crate::mail::Address;
 use crate::vault::{AccountFile, FILE_BYTES_MAX, FileError, ServerKeys};
 use std::collections::{BTreeMap, HashMap};
@@ -81,6 +82,15 @@ impl Accounts {
     pub fn load(disk: Arc<dyn Disk>, keys: Arc<ServerKeys>) -> Result<Accounts, AccountsError> {
         disk.create_dir(DIRECTORY)?;
         disk.sync_dir("")?;
+        for name in disk.list(DIRECTORY)?.iter().filter(|name| name.ends_with(BESIDE)) {
+            // A replacement that was never finished; the file itself is whole.
+            disk.remove(&path_of(name))?;
+        }
+        Accounts::read(disk, keys)
+    }
+
+    /// Reads the directory and changes nothing.
+    pub fn read(disk: Arc<dyn Disk>, keys: Arc<ServerKeys>) -> Result<Accounts, AccountsError> {
         let mut accounts = Accounts {
             disk,
             keys,
@@ -90,16 +100,41 @@ impl Accounts {
             last_number: 0,
             doubtful: false,
         };
-        for name in accounts.disk.list(DIRECTORY)? {
-            if name.ends_with(BESIDE) {
-                // A replacement that was never finished; the file itself is whole.
-                accounts.disk.remove(&format!("{DIRECTORY}/{name}"))?;
-            } else if let Err(error) = accounts.load_one(&name) {
+        let names = match accounts.disk.list(DIRECTORY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            names => names?,
+        };
+        let mut remembered = false;
+        for name in names.into_iter().filter(|name| !name.ends_with(BESIDE)) {
+            remembered |= name == LAST_NUMBER;
+            if let Err(error) = accounts.load_one(&name) {
                 let account = account_of(&name);
                 accounts.bad.push(BadFile { name, account, error });
             }
         }
+        // It is made before the first account is.
+        accounts.doubtful |= !remembered && accounts.last_number > 0;
         Ok(accounts)
+    }
+
+    /// Tells what the journal holds of each account: those numbers were given. Returns the accounts
+    /// that have octets there and no file here, readable or not. Removing an account takes the file
+    /// first, so that a crash in the midst of it leaves the same.
+    pub fn missing(&mut self, heads: &[(AccountNumber, AccountHead)]) -> Vec<AccountNumber> {
+        let highest = heads.iter().map(|(account, _)| account.0).max().unwrap_or(0);
+        self.doubtful |= highest > self.last_number;
+        self.last_number = self.last_number.max(highest);
+        let known = |account: &AccountNumber| {
+            self.files.contains_key(account)
+                || self.bad.iter().any(|bad| bad.account == Some(*account))
+        };
+        let stored = heads.iter().filter(|(_, head)| head.bytes > 0);
+        stored.map(|(account, _)| *account).filter(|account| !known(account)).collect()
+    }
+
+    /// Whether there is no account's file at all.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.bad.is_empty()
     }
 
     fn load_one(&mut self, name: &str) -> Result<(), AccountsError> {

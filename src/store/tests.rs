@@ -3,10 +3,11 @@
 use super::*;
 use crate::base::clock::UnixTime;
 use crate::base::crypto::{self, Argon2Cost, Key};
+use crate::base::disk::Disk as _;
 use crate::base::disk::memory::{Failure, Fault, Loss, MemoryDisk, Op};
 use crate::base::entropy::{Entropy, SeededEntropy};
 use crate::base::ids::AccountNumber;
-use crate::journal::Body;
+use crate::journal::{AccountHead, Body};
 use crate::mail::{Address, ProvedFields, analyse};
 use crate::pgp::{PKESK_PREFIX_BYTES, SealKey, generate_storage};
 use crate::vault::{AccountFile, Party, Password, ServerKeys};
@@ -318,6 +319,40 @@ fn a_damaged_memory_of_numbers_is_named_and_none_is_given_again() {
     assert_eq!(accounts.bad_files().len(), 1);
     assert!(accounts.take_number().unwrap() > *taken.last().unwrap());
     assert!(load().bad_files().is_empty(), "it was written anew");
+}
+
+#[test]
+fn a_missing_memory_of_numbers_gives_none_again_either() {
+    let (disk, keys) = (MemoryDisk::new(), server_keys());
+    let load = || Accounts::load(Arc::new(disk.clone()), keys.clone()).unwrap();
+    let mut accounts = load();
+    let first = accounts.take_number().unwrap();
+    accounts.create(file(&keys, first, "ann@example.org")).unwrap();
+    let gone = accounts.take_number().unwrap();
+    disk.remove("accounts/last-number").unwrap();
+    assert!(load().take_number().unwrap() > gone);
+    // Not even if no file is left at all, as long as the journal knows of one.
+    disk.remove("accounts/last-number").unwrap();
+    disk.remove("accounts/00000001.account").unwrap();
+    let mut accounts = load();
+    let head = |bytes| AccountHead { bytes, ..AccountHead::default() };
+    let missing = accounts.missing(&[(first, head(10)), (gone, head(0))]);
+    assert_eq!((missing, accounts.is_empty()), (vec![first], true), "one was removed, one is lost");
+    assert!(accounts.take_number().unwrap() > gone);
+}
+
+#[test]
+fn reading_makes_and_sweeps_nothing() {
+    let (disk, keys) = (MemoryDisk::new(), server_keys());
+    let shared = || Arc::new(disk.clone());
+    assert!(Accounts::read(shared(), keys.clone()).unwrap().is_empty());
+    assert!(disk.list("accounts").is_err());
+    Accounts::load(shared(), keys.clone()).unwrap();
+    disk.create("accounts/00000001.account.new").unwrap();
+    assert!(Accounts::read(shared(), keys.clone()).unwrap().is_empty());
+    assert_eq!(disk.list("accounts").unwrap().len(), 1);
+    Accounts::load(shared(), keys).unwrap();
+    assert_eq!(disk.list("accounts").unwrap().len(), 0);
 }
 
 #[test]

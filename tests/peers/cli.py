@@ -148,6 +148,34 @@ def _():
     client.logout()
 
 
+@check("cli: fsck: what was taken away after a stop is missed, and nothing is changed by looking")
+def _():
+    server.send(mails.plain("fsck-large", b"x" * 600_000 + b"\r\n"))
+    server.stop()
+    data = os.path.join(server.directory, "data")
+    journal, accounts = os.path.join(data, "journal"), os.path.join(data, "accounts")
+    equal(server.cli("fsck").returncode, 0, "fsck of a clean journal")
+    server.start()
+    server.send(mails.plain("fsck-large-too", b"y" * 600_000 + b"\r\n"))
+    server.stop()
+    segments = sorted(name for name in os.listdir(journal) if name.endswith(".segment"))
+    account = sorted(name for name in os.listdir(accounts) if name.endswith(".account"))[0]
+    kept = sorted(os.listdir(os.path.join(journal, "large")))
+    for path, words in (
+        (os.path.join(journal, segments[-1]), "ends before"),
+        (os.path.join(accounts, account), "its file is not there"),
+    ):
+        os.rename(path, path + ".away")
+        for _ in range(2):
+            done = server.cli("fsck", ok=False)
+            said = done.stdout + done.stderr
+            assert done.returncode == 1 and words in said, f"{path}: {said}"
+        os.rename(path + ".away", path)
+    equal(sorted(os.listdir(os.path.join(journal, "large"))), kept, "bodies of large messages")
+    equal(server.cli("fsck").returncode, 0, "fsck with everything back")
+    server.start()
+
+
 @check("cli: fsck: a clean journal is clean; one flipped octet is noticed and named")
 def _():
     for number in range(30):
