@@ -34,6 +34,11 @@ pub const KEYWORD_BYTES_MAX: usize = 255;
 pub const MAILBOX_BYTES_MAX: usize = 1000;
 /// Patterns of one extended LIST.
 pub const LIST_PATTERNS_MAX: usize = 32;
+/// Wildcards in all patterns of one LIST, runs counted as one. Clients send one or two.
+pub const LIST_WILDCARDS_MAX: usize = 64;
+/// Octets from the first wildcard of a pattern to its last: one word holds all places in them.
+/// What stands before and behind may be as long as a name.
+pub const LIST_MIDDLE_BYTES_MAX: usize = 127;
 /// Pairs in ID (RFC 2971 §3.3: at most 30).
 pub const ID_PAIRS_MAX: usize = 30;
 /// Octets of an ID value (RFC 2971 §3.3: at most 1024).

@@ -39,7 +39,7 @@ pub use command::{
     SectionItem, SectionText, SelectParam, Spelling, StatusItem, StoreMode, When,
 };
 pub use matching::{Candidate, Needs, TextPattern, fields_match, needs, text_matches};
-pub use pattern::Pattern;
+pub use pattern::{Patterns, TooMuch};
 pub use receive::{Budget, Event, Fatal, Receiver, Refused};
 pub use render::{Message, Plan, envelope, structure, write_fetch};
 pub use respond::{Code, Out};
