@@ -18,6 +18,9 @@ pub const SKIPPED_APPEND_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const SEARCH_DEPTH_MAX: usize = 256;
 /// Keys of a SEARCH program.
 pub const SEARCH_KEYS_MAX: usize = 1024;
+/// Texts that one SEARCH looks for in headers and bodies: each octet of each message costs so much
+/// the more. People look for a few words; a word of memory holds what is known of 64.
+pub const SEARCH_TEXTS_MAX: usize = 64;
 /// Ranges of a sequence set: a command is 64 KiB, so that this only bounds the memory for `1,2,3`.
 pub const SEQUENCE_RANGES_MAX: usize = 32 * 1024;
 /// Items of one FETCH.
