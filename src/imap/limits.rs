@@ -18,6 +18,9 @@ pub const SKIPPED_APPEND_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const SEARCH_DEPTH_MAX: usize = 256;
 /// Keys of a SEARCH program.
 pub const SEARCH_KEYS_MAX: usize = 1024;
+/// Texts that one SEARCH looks for in headers and bodies: each octet of each message costs so much
+/// the more. People look for a few words; a word of memory holds what is known of 64.
+pub const SEARCH_TEXTS_MAX: usize = 64;
 /// Ranges of a sequence set: a command is 64 KiB, so that this only bounds the memory for `1,2,3`.
 pub const SEQUENCE_RANGES_MAX: usize = 32 * 1024;
 /// Items of one FETCH.
@@ -34,6 +37,11 @@ pub const KEYWORD_BYTES_MAX: usize = 255;
 pub const MAILBOX_BYTES_MAX: usize = 1000;
 /// Patterns of one extended LIST.
 pub const LIST_PATTERNS_MAX: usize = 32;
+/// Wildcards in all patterns of one LIST, runs counted as one. Clients send one or two.
+pub const LIST_WILDCARDS_MAX: usize = 64;
+/// Octets from the first wildcard of a pattern to its last: one word holds all places in them.
+/// What stands before and behind may be as long as a name.
+pub const LIST_MIDDLE_BYTES_MAX: usize = 127;
 /// Pairs in ID (RFC 2971 §3.3: at most 30).
 pub const ID_PAIRS_MAX: usize = 30;
 /// Octets of an ID value (RFC 2971 §3.3: at most 1024).

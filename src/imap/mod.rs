@@ -24,10 +24,12 @@ pub mod command;
 pub mod grammar;
 pub mod limits;
 mod matching;
+mod part_text;
 mod pattern;
 mod receive;
 mod render;
 mod respond;
+mod scan;
 mod sequence;
 mod session;
 pub mod utf7;
@@ -38,11 +40,12 @@ pub use command::{
     Append, Command, FetchItem, ListCommand, ListReturn, ListSelect, Part, Partial, SearchKey,
     SectionItem, SectionText, SelectParam, Spelling, StatusItem, StoreMode, When,
 };
-pub use matching::{Candidate, Needs, TextPattern, fields_match, needs, text_matches};
-pub use pattern::Pattern;
+pub use matching::{Candidate, Known, Program};
+pub use pattern::{Patterns, TooMuch};
 pub use receive::{Budget, Event, Fatal, Receiver, Refused};
 pub use render::{Message, Plan, envelope, structure, write_fetch};
 pub use respond::{Code, Out};
+pub use scan::Scan;
 pub use sequence::SequenceSet;
 pub use session::{Denial, Session, State, capabilities};
 pub use value::{Date, Flag, HIERARCHY_SEPARATOR, MailboxName, Tag};

@@ -143,6 +143,11 @@ impl Receiver {
         self.read < self.input.len()
     }
 
+    /// Octets that wait.
+    pub fn pending_bytes(&self) -> usize {
+        self.input.len() - self.read
+    }
+
     /// The next line is no command: DONE, or a response to a SASL challenge.
     pub fn expect_line(&mut self) {
         self.mode = Mode::Line;

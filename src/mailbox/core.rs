@@ -35,6 +35,9 @@ pub struct Core {
     pub registry: Registry,
     /// Permits for long computations, as many as there are cores.
     pub cores: Arc<Semaphore>,
+    /// Permits for searches: one less, so that what is short always finds a core. Where there is
+    /// but one, a search gives it back between two chunks.
+    pub searches: Arc<Semaphore>,
 }
 
 /// Work that did not end: it panicked, or the runtime is shutting down.
@@ -61,6 +64,19 @@ impl Core {
     ) -> Result<T, Died> {
         let permit = self.cores.clone().acquire_owned().await.map_err(|_| Died)?;
         blocking(move || {
+            let _permit = permit;
+            work()
+        })
+        .await
+    }
+
+    /// [`Core::compute`] for one chunk of a search, behind the searches that wait already.
+    pub async fn search<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Died> {
+        let permit = self.searches.clone().acquire_owned().await.map_err(|_| Died)?;
+        self.compute(move || {
             let _permit = permit;
             work()
         })

@@ -175,7 +175,7 @@ impl AccountHandle {
     }
 
     /// Runs `work` where it may block, under the limit of the machine's cores: the place for
-    /// [`AccountHandle::card_now`], [`AccountHandle::body_now`] and for rendering and searching.
+    /// [`AccountHandle::card_now`], [`AccountHandle::body_now`] and for rendering.
     /// Give it at most 256 rows or one large body at a time.
     pub async fn blocking<T: Send + 'static>(
         &self,
@@ -183,6 +183,16 @@ impl AccountHandle {
     ) -> Result<T, ReadError> {
         let handle = self.clone();
         self.0.core.compute(move || work(&handle)).await.map_err(|_| ReadError::Unavailable)
+    }
+
+    /// [`AccountHandle::blocking`] for one chunk of a search. Searches together leave a core to
+    /// others, where there are two.
+    pub async fn searching<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AccountHandle) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let handle = self.clone();
+        self.0.core.search(move || work(&handle)).await.map_err(|_| ReadError::Unavailable)
     }
 
     /// The arrival record of a message: headers, envelope, structure, size; complete (what was too

@@ -77,6 +77,7 @@ impl Mailboxes {
         let directory = Directory::load(disk, keys.clone(), events.clone(), &options, &stored)?;
         let kdf = Kdf::new(options.kdf, Arc::clone(&clock), &*entropy);
         let cores = Arc::new(Semaphore::new(options.cores.max(1)));
+        let searches = Arc::new(Semaphore::new(options.cores.saturating_sub(1).max(1)));
         let registry = Registry::default();
         Ok(Mailboxes(Arc::new(Core {
             log,
@@ -89,6 +90,7 @@ impl Mailboxes {
             kdf,
             registry,
             cores,
+            searches,
         })))
     }
 

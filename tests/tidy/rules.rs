@@ -60,7 +60,7 @@ const CRATES: &[(&str, Who)] = &[
     ("mail_auth", Who::Rooms(&["mailauth", "host"])),
     ("mail_builder", Who::Rooms(&["mail", "pgp"])),
     ("mail_parser", Who::Rooms(&["mail"])),
-    ("memchr", Who::Rooms(&["mail", "smtp"])),
+    ("memchr", Who::Rooms(&["imap", "mail", "smtp"])),
     ("miniz_oxide", Who::Rooms(&["pgp"])),
     ("ml_kem", Who::Rooms(&["base"])),
     ("openssl_sys", Who::Nobody),

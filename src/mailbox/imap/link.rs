@@ -1,5 +1,6 @@
 //! One connection: octets in through the receiver, answers out through one buffer.
 
+use crate::imap::limits::COMMAND_BYTES_MAX;
 use crate::imap::{Budget, Code, Event, Out, Receiver};
 use crate::mailbox::Version;
 use crate::seams::BoxStream;
@@ -88,6 +89,19 @@ impl Link {
                 self.receiver.push(&self.chunk[..count]);
                 Ok(())
             }
+        }
+    }
+
+    /// Says whether the client has gone while a command is being answered. What it has sent
+    /// meanwhile is kept, up to one command; a client that sends more is asked later.
+    pub(super) async fn look_for_end(&mut self) -> Result<(), End> {
+        if self.receiver.pending_bytes() >= COMMAND_BYTES_MAX {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            read = self.read() => read,
+            () = std::future::ready(()) => Ok(()),
         }
     }
 

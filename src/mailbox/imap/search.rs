@@ -1,7 +1,11 @@
-//! SEARCH: rows first, then records, then bodies, each only where the answer needs it.
+//! SEARCH: rows first, then headers, then bodies, each only where the answer needs it.
+//!
+//! Rows are tried on the reactor, some at a time. What they do not decide is read where it may
+//! block, in chunks that cost about the same, whatever the messages and the program: between two
+//! chunks others get their turn, and a session whose client or key is gone ends.
 //!
 //! # Standards
-//! RFC 3501 §6.4.4, §7.2.5.
+//! RFC 3501 §6.4.4, §7.2.5; RFC 5530 §3 (LIMIT).
 
 use super::CHUNK_ROWS;
 use super::link::{End, LOCKED};
@@ -9,22 +13,31 @@ use super::selected::{Recent, SYSTEM_BITS};
 use super::session::Session;
 use crate::account::{MailboxView, Row};
 use crate::base::clock::UnixTime;
-use crate::imap::{Candidate, Code, Flag, SearchKey, Tag, needs};
-use crate::mail::Structure;
+use crate::base::secret::SecretBytes;
+use crate::imap::limits::SEARCH_TEXTS_MAX;
+use crate::imap::{Candidate, Code, Flag, Known, Program, Scan, SearchKey, SequenceView, Tag};
 use crate::mailbox::{AccountHandle, ReadError};
+use crate::store::ArrivalRecord;
 use std::sync::Arc;
 
-/// Rows that are tried before others get their turn, where no message is opened.
-const ROWS_AT_ONCE: usize = 4096;
-/// Messages in one piece of blocking work that may open bodies.
-const CHUNK_BODIES: usize = 32;
+/// Tests of rows before others get their turn: some milliseconds.
+const TESTS_AT_ONCE: usize = 16 * 1024;
+/// Numbers of an answer that are written before others get their turn.
+const NUMBERS_AT_ONCE: usize = 4096;
+/// What one piece of blocking work may cost, in octets searched for one text: some ten
+/// milliseconds.
+const CHUNK_COST: usize = 16 * 1024 * 1024;
+/// What opening a message's record costs, in the same unit.
+const RECORD_COST: usize = 32 * 1024;
+/// What opening an octet of a body costs, in the same unit.
+const OPEN_COST: usize = 2;
 
 /// One command, as the blocking work needs it.
 struct Work {
     view: Arc<MailboxView>,
+    numbers: SequenceView,
     recent: Recent,
-    key: SearchKey,
-    largest: (u32, u32),
+    program: Program,
     uid: bool,
 }
 
@@ -33,8 +46,22 @@ struct Trial<'a> {
     work: &'a Work,
     row: &'a Row,
     number: u32,
-    header: Option<&'a [u8]>,
-    body: Option<(&'a [u8], &'a Structure)>,
+}
+
+/// The messages that their rows do not decide, and how far they were read.
+struct Pass {
+    /// Indexes, ascending.
+    rows: Vec<u32>,
+    next: usize,
+    reading: Option<Reading>,
+    found: Vec<u32>,
+}
+
+/// A message that is being read.
+struct Reading {
+    record: ArrivalRecord,
+    body: Option<Arc<SecretBytes>>,
+    scan: Scan,
 }
 
 impl Candidate for Trial<'_> {
@@ -62,24 +89,12 @@ impl Candidate for Trial<'_> {
         self.number
     }
 
-    fn largest(&self) -> (u32, u32) {
-        self.work.largest
-    }
-
     fn received(&self) -> UnixTime {
         self.row.received
     }
 
     fn size(&self) -> u32 {
         self.row.size
-    }
-
-    fn header(&self) -> Option<&[u8]> {
-        self.header
-    }
-
-    fn body(&self) -> Option<(&[u8], &Structure)> {
-        self.body
     }
 }
 
@@ -89,95 +104,168 @@ impl Session {
         let view = selected.view.clone();
         let last = view.exists().checked_sub(1).and_then(|last| view.row(last));
         let largest = (selected.exists(), last.map_or(0, |row| row.uid));
-        let numbered = |index| Some((selected.numbers.number(&*view, index)?, index));
-        let rows: Vec<(u32, u32)> = (0..view.exists()).filter_map(numbered).collect();
-        let work = Work { view: view.clone(), recent: selected.recent.clone(), key, largest, uid };
-        let found = self.find(Arc::new(work), &rows).await?;
-        let Some(found) = found else {
+        let Some(program) = Program::new(&key, largest) else {
+            let text = format!("At most {SEARCH_TEXTS_MAX} texts are searched for in one command");
+            self.link.out.no(tag, Code::Limit, &text);
+            return Ok(());
+        };
+        let (numbers, recent) = (selected.numbers.clone(), selected.recent.clone());
+        let work = Work { view, numbers, recent, program, uid };
+        let Some(found) = self.find(Arc::new(work)).await? else {
             self.link.out.no(tag, Code::Unavailable, "Messages cannot be read now");
             return Ok(());
         };
-        self.link.out.raw("* SEARCH");
-        for number in found {
-            self.link.out.byte(b' ');
-            self.link.out.number(u64::from(number));
-        }
-        self.link.out.crlf();
+        self.write_found(&found).await?;
         // RFC 3501 §7.4.1: no EXPUNGE in the answer to SEARCH; UID SEARCH is another command.
         self.sync(uid).await?;
         self.link.out.ok(tag, Code::None, "SEARCH completed");
         Ok(())
     }
 
-    /// What is found, ascending; `None` if messages cannot be read.
-    async fn find(
-        &mut self,
-        work: Arc<Work>,
-        rows: &[(u32, u32)],
-    ) -> Result<Option<Vec<u32>>, End> {
-        let needs = needs(&work.key);
-        let mut found = Vec::new();
-        if !needs.record && !needs.body {
-            for chunk in rows.chunks(ROWS_AT_ONCE) {
-                found.extend(chunk.iter().filter_map(|&row| work.by_row(row)));
-                tokio::task::yield_now().await;
+    async fn write_found(&mut self, found: &[u32]) -> Result<(), End> {
+        self.link.out.raw("* SEARCH");
+        for numbers in found.chunks(NUMBERS_AT_ONCE) {
+            for &number in numbers {
+                self.link.out.byte(b' ');
+                self.link.out.number(u64::from(number));
             }
-            return Ok(Some(found));
+            self.link.flush_if_much().await?;
+            tokio::task::yield_now().await;
         }
+        self.link.out.crlf();
+        Ok(())
+    }
+
+    /// What is found, ascending; `None` if messages cannot be read.
+    async fn find(&mut self, work: Arc<Work>) -> Result<Option<Vec<u32>>, End> {
         let account = self.account()?.clone();
-        let size = if needs.body { CHUNK_BODIES } else { CHUNK_ROWS };
-        for chunk in rows.chunks(size) {
-            let (work, chunk) = (work.clone(), chunk.to_vec());
-            let job = move |account: &AccountHandle| work.search(account, &chunk);
-            match account.blocking(job).await {
-                Ok(Ok(part)) => found.extend(part),
+        let mut pass = Pass { rows: Vec::new(), next: 0, reading: None, found: Vec::new() };
+        let step = (TESTS_AT_ONCE / work.program.tests()).max(1);
+        for start in (0..work.view.exists()).step_by(step) {
+            let end = work.view.exists().min(start.saturating_add(step as u32));
+            (start..end).for_each(|index| work.try_row(&mut pass, index));
+            self.between(&account).await?;
+        }
+        if pass.rows.is_empty() {
+            return Ok(Some(pass.found));
+        }
+        while pass.next < pass.rows.len() {
+            let work = work.clone();
+            let job = move |account: &AccountHandle| work.go_on(account, pass);
+            pass = match account.searching(job).await {
+                Ok(Ok(pass)) => pass,
                 Ok(Err(ReadError::Locked)) | Err(ReadError::Locked) => return Err(LOCKED),
                 Ok(Err(_)) | Err(_) => return Ok(None),
-            }
+            };
+            self.between(&account).await?;
         }
-        Ok(Some(found))
+        pass.found.sort_unstable();
+        Ok(Some(pass.found))
+    }
+
+    /// Between two chunks: others get their turn, and who is gone is let go.
+    async fn between(&mut self, account: &AccountHandle) -> Result<(), End> {
+        tokio::task::yield_now().await;
+        if account.is_locked() {
+            return Err(LOCKED);
+        }
+        self.link.look_for_end().await
     }
 }
 
 impl Work {
-    /// The message's number or UID if its row alone meets the program.
-    fn by_row(&self, (number, index): (u32, u32)) -> Option<u32> {
-        let trial = self.trial(number, self.view.row(index)?);
-        trial.meets(&self.key).unwrap_or(false).then(|| self.shown(&trial))
+    /// Puts the message at `index` where its row alone says that it belongs.
+    fn try_row(&self, pass: &mut Pass, index: u32) {
+        let Some(trial) = self.trial(index) else { return };
+        match self.program.meets(&trial, &Known::default()) {
+            Some(true) => pass.found.push(self.shown(&trial)),
+            Some(false) => {}
+            None => pass.rows.push(index),
+        }
     }
 
-    /// Searches a chunk. Blocks.
-    fn search(&self, account: &AccountHandle, rows: &[(u32, u32)]) -> Result<Vec<u32>, ReadError> {
-        let mut found = Vec::new();
-        for &(number, index) in rows {
-            let Some(row) = self.view.row(index) else { continue };
-            match self.meets(account, number, row) {
-                Ok(true) => found.push(if self.uid { row.uid } else { number }),
-                // What is gone or damaged has no words that could be found.
-                Ok(false) | Err(ReadError::Erased | ReadError::Damaged) => {}
-                Err(error) => return Err(error),
+    /// Reads one chunk. Blocks.
+    fn go_on(&self, account: &AccountHandle, mut pass: Pass) -> Result<Pass, ReadError> {
+        let mut left = CHUNK_COST;
+        let last = pass.rows.len().min(pass.next + CHUNK_ROWS);
+        while left > 0 && pass.next < last {
+            if let Some(trial) = self.trial(pass.rows[pass.next]) {
+                match self.read(account, &mut pass.reading, &trial, &mut left) {
+                    Ok(Some(true)) => pass.found.push(self.shown(&trial)),
+                    // What is gone or damaged has no words that could be found.
+                    Ok(Some(false)) | Err(ReadError::Erased | ReadError::Damaged) => {}
+                    Ok(None) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            pass.reading = None;
+            pass.next += 1;
+        }
+        Ok(pass)
+    }
+
+    /// Reads on in one message until it is decided; `None` if that costs more than is `left`.
+    fn read(
+        &self,
+        account: &AccountHandle,
+        reading: &mut Option<Reading>,
+        trial: &Trial<'_>,
+        left: &mut usize,
+    ) -> Result<Option<bool>, ReadError> {
+        let reading = match reading {
+            Some(reading) => reading,
+            None => {
+                *left = left.saturating_sub(RECORD_COST);
+                let record = account.card_now(trial.row)?;
+                reading.insert(Reading { record, body: None, scan: Scan::default() })
+            }
+        };
+        loop {
+            if let Some(met) = self.program.meets(trial, reading.scan.known()) {
+                return Ok(Some(met));
+            }
+            if *left == 0 {
+                return Ok(None);
+            }
+            let cost = match reading.scan.is_head_read() {
+                false => {
+                    let block = reading.record.header.as_deref().unwrap_or_default();
+                    reading.scan.step_head(&self.program, block).unwrap_or(0)
+                }
+                true => match self.read_body(account, reading, trial.row)? {
+                    Some(cost) => cost,
+                    None => {
+                        return Ok(self.program.meets(trial, reading.scan.known()).or(Some(false)));
+                    }
+                },
+            };
+            *left = left.saturating_sub(cost + self.program.tests());
+        }
+    }
+
+    /// Reads on in the message's body. What it cost; `None` at the end.
+    fn read_body(
+        &self,
+        account: &AccountHandle,
+        reading: &mut Reading,
+        row: &Row,
+    ) -> Result<Option<usize>, ReadError> {
+        let Some(structure) = &reading.record.structure else { return Ok(None) };
+        match &reading.body {
+            Some(body) => Ok(reading.scan.step_body(&self.program, body.expose(), structure)),
+            None => {
+                let body = account.body_now(row)?;
+                let cost = body.expose().len() * OPEN_COST;
+                reading.body = Some(body);
+                Ok(Some(cost))
             }
         }
-        Ok(found)
     }
 
-    fn meets(&self, account: &AccountHandle, number: u32, row: &Row) -> Result<bool, ReadError> {
-        let mut trial = self.trial(number, row);
-        if let Some(met) = trial.meets(&self.key) {
-            return Ok(met);
-        }
-        let record = account.card_now(row)?;
-        trial.header = record.header.as_deref();
-        if let Some(met) = trial.meets(&self.key) {
-            return Ok(met);
-        }
-        let body = account.body_now(row)?;
-        trial.body = record.structure.as_ref().map(|structure| (body.expose(), structure));
-        Ok(trial.meets(&self.key).unwrap_or(false))
-    }
-
-    fn trial<'a>(&'a self, number: u32, row: &'a Row) -> Trial<'a> {
-        Trial { work: self, row, number, header: None, body: None }
+    /// The message at `index`, if this client knows of it.
+    fn trial(&self, index: u32) -> Option<Trial<'_>> {
+        let number = self.numbers.number(&*self.view, index)?;
+        Some(Trial { work: self, row: self.view.row(index)?, number })
     }
 
     fn shown(&self, trial: &Trial<'_>) -> u32 {

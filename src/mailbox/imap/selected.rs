@@ -26,7 +26,7 @@ pub(super) struct Selected {
     keywords_told: Arc<Vec<String>>,
 }
 
-/// UIDs that are recent for this session.
+/// UIDs that are recent for this session: ascending ranges, as claims come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent(Vec<(u32, u32)>);
 
@@ -70,7 +70,8 @@ impl Recent {
     }
 
     pub(super) fn contains(&self, uid: u32) -> bool {
-        self.0.iter().any(|&(start, end)| (start..end).contains(&uid))
+        let after = self.0.partition_point(|range| range.0 <= uid);
+        after > 0 && self.0[after - 1].1 > uid
     }
 
     fn count(&self, view: &MailboxView) -> u32 {

@@ -1,5 +1,7 @@
 //! Dialogs: what is sent and what is answered, over a pipe, against a whole mailbox role in memory.
 
+mod long;
+
 use super::{Connection, Imap, Options, Security, World};
 use crate::base::BoxFuture;
 use crate::base::budget::ByteBudget;
