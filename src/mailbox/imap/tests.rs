@@ -449,6 +449,25 @@ async fn append_refuses_before_the_message_comes_and_stays_in_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mistake_before_a_large_message_is_answered_with_the_tag() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let message = vec![b'x'; 70_029];
+    for (arguments, answer) in [
+        ("\"bad&name\"", "t NO [CANNOT]"),
+        ("Drafts (\\Foo)", "t BAD"),
+        ("Drafts \"31-Foo-2026 00:00:00 +0000\"", "t BAD"),
+    ] {
+        let said = client.append(arguments, "", &message).await;
+        assert!(said[0].starts_with(answer), "{said:?}");
+        client.ok("NOOP").await;
+        let waits = client.refused(&format!("APPEND {arguments} {{70029}}")).await;
+        assert!(waits.starts_with(answer), "{waits}");
+        client.ok("NOOP").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_budget_for_messages_is_shared_and_given_back() {
     let stage = Stage::new().await;
     let mut client = stage.session().await;
