@@ -264,8 +264,8 @@ impl Receiver {
         }
     }
 
-    /// Whether a literal that comes unasked, and is not wanted, is taken for a message. RFC 3501 §7:
-    /// the command gets an answer with its tag.
+    /// Whether a literal that comes unasked, and is not wanted, is taken for a message. The command
+    /// gets an answer with its tag (RFC 3501 §7).
     fn skips(&self, announced: Announcement) -> bool {
         self.budget.append
             && announced.octets <= limits::SKIPPED_APPEND_BYTES_MAX
@@ -452,7 +452,8 @@ mod tests {
         "a LOGIN \"a{3}\r\nb NOOP\r\n",
         "a LOGIN \"a{3+}\r\nb N\r\nc NOOP\r\n",
         "a APPEND \"bad&name\" {70+}\r\n\
-         From: c\r\n\r\nc APPEND x {9+}\r\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\nb NOOP\r\n",
+         From: c\r\n\r\nc APPEND x {9+}\r\n\
+         AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\nb NOOP\r\n",
         "a append x (\\Foo) {66+}\r\n\
          AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\nb NOOP\r\n",
         "a APPEND {8+}\r\nbad&name \"1-Foo-2026\" {66+}\r\n\
