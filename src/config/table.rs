@@ -240,10 +240,10 @@ options! {
         command_timeout: Duration = Default(r#""5 min""#), Reload,
             "How long to wait for a command. RFC 5321 §4.5.3.2.7 asks for at least five minutes.";
         data_timeout: Duration = Default(r#""3 min""#), Reload,
-            "How long to wait for the next piece of a message. RFC 5321 §4.5.3.2.5 asks for \
-             three minutes.";
+            "How long to wait for the next piece of a message, one by IMAP's APPEND included. RFC \
+             5321 §4.5.3.2.5 asks for three minutes.";
         message_timeout: Duration = Default(r#""1 h""#), Reload,
-            "How long one message may take as a whole. It bounds senders that drip.";
+            "How long one message may take as a whole, by APPEND too. It bounds senders that drip.";
     }
     submission: Submission "What holds for mail from users, beside what their sessions may use." {
         strip: Vec<FieldName> = Default(r#"["User-Agent", "X-Mailer", "X-Originating-IP"]"#),

@@ -29,6 +29,7 @@ use super::resident::{Request, Resident, Shown};
 use crate::account::{
     Catalog, Command, FlagNames, MailboxId, MailboxView, OpenFailure, Opener, Outcome, Refusal, Row,
 };
+use crate::base::budget::ByteBudget;
 use crate::base::clock::UnixTime;
 use crate::base::ids::AccountNumber;
 use crate::base::secret::SecretBytes;
@@ -164,6 +165,12 @@ impl AccountHandle {
             large.refused(bodies);
         }
         filed
+    }
+
+    /// Octets of messages on their way in by APPEND, over all sessions of the account: they share
+    /// `limit_bytes`, as the first of them says.
+    pub fn append_share(&self, limit_bytes: u64) -> &ByteBudget {
+        self.0.resident.appends(limit_bytes)
     }
 
     /// Claims messages as recent for this session (`\Recent`, RFC 3501 §2.3.2): the UIDs that no

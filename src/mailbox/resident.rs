@@ -5,12 +5,13 @@ use super::cache::BodyCache;
 use super::handle::ApplyError;
 use super::life::Limit;
 use crate::account::{Catalog, Command, MailboxId, MailboxView, Opener, Outcome};
+use crate::base::budget::ByteBudget;
 use crate::base::ids::AccountNumber;
 use crate::journal::Address;
 use crate::vault::Unlocked;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -54,6 +55,7 @@ pub struct Resident {
     limit: watch::Sender<Limit>,
     unlocked: Mutex<Option<Unlocked>>,
     caches: Mutex<Vec<Weak<SessionCache>>>,
+    appends: OnceLock<ByteBudget>,
 }
 
 impl Resident {
@@ -73,6 +75,7 @@ impl Resident {
             limit: watch::Sender::new(limit),
             unlocked: Mutex::new(Some(unlocked)),
             caches: Mutex::default(),
+            appends: OnceLock::new(),
         })
     }
 
@@ -147,6 +150,11 @@ impl Resident {
         caches.retain(|cache| cache.strong_count() > 0);
         caches.push(Arc::downgrade(&cache));
         (self.board.visit(), cache)
+    }
+
+    /// What all its sessions may hold by APPEND: `limit_bytes`, as the first of them says.
+    pub fn appends(&self, limit_bytes: u64) -> &ByteBudget {
+        self.appends.get_or_init(|| ByteBudget::new(limit_bytes))
     }
 
     /// Keeps the account unlocked until then, sessions or not.

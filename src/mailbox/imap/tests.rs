@@ -45,12 +45,16 @@ impl Stage {
     }
 
     async fn with(options: Options) -> Stage {
+        Stage::with_budget(options, 1 << 20).await
+    }
+
+    async fn with_budget(options: Options, budget_bytes: u64) -> Stage {
         let house = House::new();
         house.add(BOB).await;
         let world = World {
             mailboxes: house.mailboxes.clone(),
             tls: Some(Arc::new(NoTls)),
-            message_budget: ByteBudget::new(1 << 20),
+            message_budget: ByteBudget::new(budget_bytes),
             log: Log::new(house.events.clone()),
         };
         let imap = Imap::new(options, world);
@@ -478,6 +482,91 @@ async fn the_budget_for_messages_is_shared_and_given_back() {
     let answer = client.append("Drafts", "", b"a: b\r\n\r\n").await;
     assert!(answer[0].starts_with("t OK"), "{answer:?}");
     assert_eq!(stage.imap.world.message_budget.free_bytes(), 1 << 20);
+}
+
+/// Sessions that have announced a message of a megabyte: those that may send it, and how many may
+/// not. The largest message is as large, and all may hold eight.
+async fn announced(stage: &Stage, sessions: usize) -> (Vec<Client>, usize) {
+    let (mut waiting, mut refused) = (Vec::new(), 0);
+    for _ in 0..sessions {
+        let mut client = stage.session().await;
+        match &client.ask("APPEND INBOX {1048576}").await[0] {
+            line if line.starts_with("+ ") => waiting.push(client),
+            line => {
+                assert!(line.starts_with("t NO [UNAVAILABLE]"), "{line}");
+                refused += 1;
+            }
+        }
+    }
+    (waiting, refused)
+}
+
+async fn eight_megabytes() -> Stage {
+    let options = Options { message_bytes_max: 1 << 20, ..Options::default() };
+    Stage::with_budget(options, 8 << 20).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_are_only_announced_keep_nobody_out() {
+    let stage = eight_megabytes().await;
+    let budget = &stage.imap.world.message_budget;
+    let (mut waiting, refused) = announced(&stage, 12).await;
+    assert!(waiting.len() > 2 && refused > 0, "{refused}");
+    let held = (8 << 20) - budget.free_bytes();
+    assert!(held <= 2 << 20, "{held} octets are held for what has not come");
+    let mut small = stage.session().await;
+    let answer = small.append("Drafts", "", &message("small")).await;
+    assert!(answer[0].starts_with("t OK") || answer[0].starts_with("* "), "{answer:?}");
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    for client in &mut waiting {
+        assert!(client.line().await.starts_with("* BYE"), "silence within a message");
+    }
+    assert_eq!(budget.free_bytes(), 8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_drips_ends_with_its_time() {
+    let stage = eight_megabytes().await;
+    let (mut clients, _) = announced(&stage, 1).await;
+    let began = tokio::time::Instant::now();
+    while clients[0].stream.write_all(b"x").await.is_ok() && began.elapsed().as_secs() < 7200 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert!(clients[0].line().await.starts_with("* BYE"));
+    assert!(began.elapsed().as_secs() < 3700, "{:?}", began.elapsed());
+    assert_eq!(stage.imap.world.message_budget.free_bytes(), 8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_leave_a_quarter_to_small_ones() {
+    let stage = eight_megabytes().await;
+    let budget = stage.imap.world.message_budget.clone();
+    let (mut clients, _) = announced(&stage, 1).await;
+    let taken = budget.reserve(budget.free_bytes() - (2 << 20)).unwrap();
+    // What was begun ends with NO where there is no more room, and the session stays in step.
+    clients[0].send(&[&vec![b'x'; 1 << 20][..], b"\r\n"].concat()).await;
+    let answer = clients[0].answer().await;
+    assert!(answer[0].starts_with("t NO [UNAVAILABLE]"), "{answer:?}");
+    clients[0].ok("NOOP").await;
+    for octets in [1 << 20, 256 * 1024 + 1] {
+        let waits = clients[0].refused(&format!("APPEND INBOX {{{octets}}}")).await;
+        assert!(waits.starts_with("t NO [UNAVAILABLE]"), "{waits}");
+    }
+    let answer = clients[0].append("INBOX", "", &vec![b'x'; 256 * 1024]).await;
+    assert!(answer[0].starts_with("t OK"), "{answer:?}");
+    drop(taken);
+    let answer = clients[0].append("INBOX", "", &vec![b'x'; 1 << 20]).await;
+    assert!(answer[0].starts_with("t OK"), "{answer:?}");
+    assert_eq!(budget.free_bytes(), 8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_ends_a_message_that_is_coming() {
+    let stage = eight_megabytes().await;
+    let (mut clients, _) = announced(&stage, 1).await;
+    stage.house.mailboxes.lock(BOB).await.unwrap();
+    assert!(clients[0].line().await.starts_with("* BYE [UNAVAILABLE]"));
+    assert_eq!(stage.imap.world.message_budget.free_bytes(), 8 << 20);
 }
 
 #[tokio::test(start_paused = true)]
