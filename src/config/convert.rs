@@ -38,6 +38,7 @@ pub fn mailbox(config: &Config, cores: usize) -> mailbox::Options {
             ..KdfLimits::default()
         },
         session_cache_bytes_max: config.imap.body_cache.0,
+        opened_bytes_max: config.imap.memory.0,
     }
 }
 

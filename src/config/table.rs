@@ -336,7 +336,11 @@ options! {
             "How long a client may be silent before login. It bounds connections that only wait.";
         body_cache: Size = Default(r#""64 MiB""#), Restart,
             "Octets of opened messages that one session keeps, so that a large one that is \
-             fetched in pieces is opened once. At least one message is always kept.";
+             fetched in pieces is opened once. One larger message is kept all the same, where \
+             imap.memory has room for it.";
+        memory: Size = Default(r#""512 MiB""#), Restart,
+            "Octets of opened messages and of answers on their way that may be in memory at once, \
+             over all sessions; a quarter of it for one account. A FETCH that does not fit waits.";
     }
     web: WebSection "How the users' public keys are given out on listen.https." {
         certificate: Option<FilePath> = Default(r#""""#), Reload,

@@ -41,7 +41,7 @@ pub use command::{
 pub use matching::{Candidate, Needs, TextPattern, fields_match, needs, text_matches};
 pub use pattern::Pattern;
 pub use receive::{Budget, Event, Fatal, Receiver, Refused};
-pub use render::{Message, Plan, envelope, structure, write_fetch};
+pub use render::{Answer, Message, Plan, envelope, structure};
 pub use respond::{Code, Out};
 pub use sequence::SequenceSet;
 pub use session::{Denial, Session, State, capabilities};

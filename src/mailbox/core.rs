@@ -2,6 +2,7 @@
 
 use super::directory::Directory;
 use super::kdf::Kdf;
+use super::opened::Opened;
 use super::options::Options;
 use super::registry::Registry;
 use crate::base::clock::Clock;
@@ -35,6 +36,8 @@ pub struct Core {
     pub registry: Registry,
     /// Permits for long computations, as many as there are cores.
     pub cores: Arc<Semaphore>,
+    /// Room for what is open, over all sessions.
+    pub opened: Opened,
 }
 
 /// Work that did not end: it panicked, or the runtime is shutting down.

@@ -4,6 +4,7 @@ use super::board::{Board, Visit};
 use super::cache::BodyCache;
 use super::handle::ApplyError;
 use super::life::Limit;
+use super::opened::{Opened, Room};
 use crate::account::{Catalog, Command, MailboxId, MailboxView, Opener, Outcome};
 use crate::base::budget::ByteBudget;
 use crate::base::ids::AccountNumber;
@@ -34,7 +35,7 @@ pub enum Request {
     ClaimRecent(MailboxId, oneshot::Sender<Range<u32>>),
 }
 
-type SessionCache = Mutex<BodyCache<Address>>;
+type SessionCache = Mutex<BodyCache<Address, Room>>;
 
 /// What waits to be given its places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,7 @@ pub struct Resident {
     unlocked: Mutex<Option<Unlocked>>,
     caches: Mutex<Vec<Weak<SessionCache>>>,
     appends: OnceLock<ByteBudget>,
+    opened: OnceLock<Opened>,
 }
 
 impl Resident {
@@ -76,6 +78,7 @@ impl Resident {
             unlocked: Mutex::new(Some(unlocked)),
             caches: Mutex::default(),
             appends: OnceLock::new(),
+            opened: OnceLock::new(),
         })
     }
 
@@ -155,6 +158,19 @@ impl Resident {
     /// What all its sessions may hold by APPEND: `limit_bytes`, as the first of them says.
     pub fn appends(&self, limit_bytes: u64) -> &ByteBudget {
         self.appends.get_or_init(|| ByteBudget::new(limit_bytes))
+    }
+
+    /// Its share of `all` that may be open.
+    pub fn opened(&self, all: &Opened) -> &Opened {
+        self.opened.get_or_init(|| all.share())
+    }
+
+    /// Gives back the room of all that its sessions keep.
+    pub fn forget_bodies(&self) {
+        let caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        for cache in caches.iter().filter_map(Weak::upgrade) {
+            cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// Keeps the account unlocked until then, sessions or not.

@@ -9,6 +9,7 @@ use super::kdf::Kdf;
 use super::keys::{self, KeyInfo};
 use super::life::Why;
 use super::login::{self, Denied};
+use super::opened::Opened;
 use super::options::Options;
 use super::registry::Registry;
 use crate::base::BoxFuture;
@@ -76,6 +77,7 @@ impl Mailboxes {
         let kdf = Kdf::new(options.kdf, Arc::clone(&clock), &*entropy);
         let cores = Arc::new(Semaphore::new(options.cores.max(1)));
         let registry = Registry::default();
+        let opened = Opened::new(options.opened_bytes_max);
         Ok(Mailboxes(Arc::new(Core {
             log,
             directory,
@@ -87,6 +89,7 @@ impl Mailboxes {
             kdf,
             registry,
             cores,
+            opened,
         })))
     }
 
