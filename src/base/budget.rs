@@ -6,6 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Octets by which a message's reservation grows as it comes. A message that is no larger than this
+/// is a small one: most mail is, and it comes in one step.
+pub const STEP_BYTES: u64 = 256 * 1024;
+
+/// The part of a budget (one of so many) that messages above a step leave to smaller ones: a few
+/// clients that send much, and slowly, would else keep everybody's mail out.
+const SMALL_SHARE: u64 = 4;
+
 /// Octets that may be held at once, shared by clones.
 #[derive(Clone, Debug)]
 pub struct ByteBudget {
@@ -30,6 +38,12 @@ impl ByteBudget {
     /// A reservation of nothing, to be grown.
     pub fn empty(&self) -> Reservation {
         Reservation { budget: self.clone(), bytes: 0 }
+    }
+
+    /// What large messages leave to small ones, in octets: less where one of the `largest` size
+    /// would not fit beside it.
+    pub fn for_small_bytes(&self, largest: u64) -> u64 {
+        (self.limit_bytes / SMALL_SHARE).min(self.limit_bytes.saturating_sub(largest))
     }
 
     /// All that there is, in octets.
@@ -88,5 +102,11 @@ mod tests {
         assert_eq!((first.bytes(), budget.free_bytes()), (100, 0));
         drop(first);
         assert_eq!(budget.free_bytes(), 100);
+    }
+
+    #[test]
+    fn a_quarter_is_for_small_ones_unless_the_largest_needs_it() {
+        let budget = ByteBudget::new(100);
+        assert_eq!([10, 80, 100, 200].map(|most| budget.for_small_bytes(most)), [25, 20, 0, 0]);
     }
 }

@@ -38,6 +38,7 @@ pub fn mailbox(config: &Config, cores: usize) -> mailbox::Options {
             ..KdfLimits::default()
         },
         session_cache_bytes_max: config.imap.body_cache.0,
+        opened_bytes_max: config.imap.memory.0,
     }
 }
 
@@ -132,6 +133,8 @@ pub fn imap(config: &Config) -> imap::Options {
     imap::Options {
         message_bytes_max: config.smtp.message_size.0,
         autologout: config.imap.idle_timeout,
+        piece_timeout: config.smtp.data_timeout,
+        message_timeout: config.smtp.message_timeout,
         login_timeout: config.imap.login_timeout,
         ..imap::Options::default()
     }

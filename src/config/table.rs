@@ -240,10 +240,10 @@ options! {
         command_timeout: Duration = Default(r#""5 min""#), Reload,
             "How long to wait for a command. RFC 5321 §4.5.3.2.7 asks for at least five minutes.";
         data_timeout: Duration = Default(r#""3 min""#), Reload,
-            "How long to wait for the next piece of a message. RFC 5321 §4.5.3.2.5 asks for \
-             three minutes.";
+            "How long to wait for the next piece of a message, one by IMAP's APPEND included. RFC \
+             5321 §4.5.3.2.5 asks for three minutes.";
         message_timeout: Duration = Default(r#""1 h""#), Reload,
-            "How long one message may take as a whole. It bounds senders that drip.";
+            "How long one message may take as a whole, by APPEND too. It bounds senders that drip.";
     }
     submission: Submission "What holds for mail from users, beside what their sessions may use." {
         strip: Vec<FieldName> = Default(r#"["User-Agent", "X-Mailer", "X-Originating-IP"]"#),
@@ -336,7 +336,11 @@ options! {
             "How long a client may be silent before login. It bounds connections that only wait.";
         body_cache: Size = Default(r#""64 MiB""#), Restart,
             "Octets of opened messages that one session keeps, so that a large one that is \
-             fetched in pieces is opened once. At least one message is always kept.";
+             fetched in pieces is opened once. One larger message is kept all the same, where \
+             imap.memory has room for it.";
+        memory: Size = Default(r#""512 MiB""#), Restart,
+            "Octets of opened messages and of answers on their way that may be in memory at once, \
+             over all sessions; a quarter of it for one account. A FETCH that does not fit waits.";
     }
     web: WebSection "How the users' public keys are given out on listen.https." {
         certificate: Option<FilePath> = Default(r#""""#), Reload,

@@ -43,7 +43,7 @@ pub use command::{
 pub use matching::{Candidate, Known, Program};
 pub use pattern::{Patterns, TooMuch};
 pub use receive::{Budget, Event, Fatal, Receiver, Refused};
-pub use render::{Message, Plan, envelope, structure, write_fetch};
+pub use render::{Answer, Message, Plan, envelope, structure};
 pub use respond::{Code, Out};
 pub use scan::Scan;
 pub use sequence::SequenceSet;

@@ -3,7 +3,8 @@
 //! A command is one line, or several joined by literals. A literal that the client holds back until
 //! it sees `+` is let in only if all before it is right and it fits; one that comes unasked (RFC
 //! 7888) and does not fit ends the session, because its octets could not be told from commands. The
-//! message of APPEND is not kept here: it is handed on as it comes.
+//! message of APPEND is not kept here: it is handed on as it comes, or read away where the command
+//! is wrong, for a client that sees nothing but the end of the connection tries again for ever.
 //!
 //! Octets are looked at once; what was read before login (passwords among it) is overwritten.
 //!
@@ -95,7 +96,7 @@ enum Mode {
     Undecided { size: u64, waits: bool },
     /// The message of APPEND.
     Message { left: u64 },
-    /// The message of an APPEND that was refused, and the rest of its line.
+    /// The message of an APPEND that was refused or is wrong, and the rest of its line.
     Skip { left: u64 },
     /// What follows the message of APPEND: the rest of the line.
     Tail { refused: bool },
@@ -252,6 +253,12 @@ impl Receiver {
         match (announced.waits, prefix, fits) {
             (true, Err(error), _) => Step::Event(self.refuse(Refused::Syntax(error))),
             (true, Ok(_), false) => Step::Event(self.refuse(Refused::TooLarge)),
+            (false, prefix, false) if self.skips(announced) => {
+                let refused = prefix.map_or_else(Refused::Syntax, |_| Refused::TooLarge);
+                let event = self.refuse(refused);
+                self.mode = Mode::Skip { left: announced.octets };
+                Step::Event(event)
+            }
             (false, _, false) => self.fatal(Fatal::LiteralTooLarge),
             // What comes unasked and fits is read, right or wrong, so that its octets are no
             // commands.
@@ -260,6 +267,14 @@ impl Receiver {
                 if waits { Step::Event(Event::Continue) } else { Step::Again }
             }
         }
+    }
+
+    /// Whether a literal that comes unasked, and is not wanted, is taken for a message. The command
+    /// gets an answer with its tag (RFC 3501 §7).
+    fn skips(&self, announced: Announcement) -> bool {
+        self.budget.append
+            && announced.octets <= limits::SKIPPED_APPEND_BYTES_MAX
+            && grammar::is_append(&self.command)
     }
 
     fn literal(&mut self, left: usize) -> Option<()> {
@@ -441,31 +456,61 @@ mod tests {
         "a SEARCH {999999999999999999999999+}\r\nb NOOP\r\n",
         "a LOGIN \"a{3}\r\nb NOOP\r\n",
         "a LOGIN \"a{3+}\r\nb N\r\nc NOOP\r\n",
+        "a APPEND \"bad&name\" {70+}\r\n\
+         From: c\r\n\r\nc APPEND x {9+}\r\n\
+         AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\nb NOOP\r\n",
+        "a append x (\\Foo) {66+}\r\n\
+         AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\nb NOOP\r\n",
+        "a APPEND {8+}\r\nbad&name \"1-Foo-2026\" {66+}\r\n\
+         AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\nb NOOP\r\n",
+        "a APPEND x \"1-Foo-2026\" {66}\r\nb NOOP\r\n",
     ];
+
+    /// One in which literals of some dozen octets are too large.
+    const SMALL: Budget = Budget { command_bytes_max: 128, literal_bytes_max: 64, append: true };
 
     #[test]
     fn every_dialog_is_the_same_however_it_is_cut() {
-        for dialog in DIALOGS {
-            let whole = events(&[dialog.as_bytes()], Budget::AFTER_LOGIN);
+        for (dialog, budget) in DIALOGS.iter().flat_map(|d| [(d, Budget::AFTER_LOGIN), (d, SMALL)])
+        {
+            let whole = events(&[dialog.as_bytes()], budget);
             assert!(!whole.is_empty());
             for at in 0..dialog.len() {
                 let (left, right) = dialog.as_bytes().split_at(at);
-                assert_eq!(
-                    events(&[left, right], Budget::AFTER_LOGIN),
-                    whole,
-                    "{dialog:?} at {at}"
-                );
+                assert_eq!(events(&[left, right], budget), whole, "{dialog:?} at {at}");
             }
             let octets: Vec<&[u8]> = dialog.as_bytes().chunks(1).collect();
-            assert_eq!(events(&octets, Budget::AFTER_LOGIN), whole, "{dialog:?}");
+            assert_eq!(events(&octets, budget), whole, "{dialog:?}");
         }
     }
 
     #[test]
     fn what_is_behind_a_literal_is_a_command_again() {
-        for dialog in [1, 2, 3, 4, 6, 7, 12] {
+        for dialog in [1, 2, 3, 4, 6, 7, 12, 14, 15, 16, 17] {
             let last = events(&[DIALOGS[dialog].as_bytes()], Budget::AFTER_LOGIN).pop().unwrap();
             assert_eq!(last, "Tag(b) Noop", "{}", DIALOGS[dialog]);
+        }
+    }
+
+    #[test]
+    fn a_wrong_append_is_answered_whatever_the_size_of_its_message() {
+        for dialog in &DIALOGS[14..] {
+            let small = events(&[dialog.as_bytes()], Budget::AFTER_LOGIN);
+            let large = events(&[dialog.as_bytes()], SMALL);
+            assert_eq!(small.len(), 2, "{small:?}");
+            assert!(large[0].starts_with("Refused(Some(Tag(a)), Syntax"), "{large:?}");
+            assert_eq!(large, small, "{dialog}");
+        }
+        let name = format!("a APPEND {{65537+}}\r\n{}\r\nb NOOP\r\n", "x".repeat(65537));
+        let said = events(&[name.as_bytes()], Budget::AFTER_LOGIN);
+        assert_eq!(said, ["Refused(Some(Tag(a)), TooLarge)", "Tag(b) Noop"]);
+        let beyond = limits::SKIPPED_APPEND_BYTES_MAX + 1;
+        for (command, budget) in [
+            (format!("a APPEND \"b&\" {{{beyond}+}}\r\n"), Budget::AFTER_LOGIN),
+            ("a APPENDIX {70029+}\r\n".to_owned(), Budget::AFTER_LOGIN),
+            ("a APPEND \"b&\" {70029+}\r\n".to_owned(), Budget::BEFORE_LOGIN),
+        ] {
+            assert_eq!(events(&[command.as_bytes()], budget), ["LiteralTooLarge"], "{command}");
         }
     }
 
@@ -523,6 +568,20 @@ mod tests {
                 }
                 prop_assert!(receiver.command.len() <= limits::PREAUTH_COMMAND_BYTES_MAX);
             }
+        }
+
+        #[test]
+        fn no_arguments_of_append_lose_the_step(
+            arguments in "[ -~]{0,40}",
+            message in proptest::collection::vec(any::<u8>(), 65..200),
+            at: prop::sample::Index,
+        ) {
+            let head = format!("a APPEND {arguments} {{{}+}}\r\n", message.len());
+            let dialog = [head.as_bytes(), &message, b"\r\nb NOOP\r\n"].concat();
+            let (left, right) = dialog.split_at(at.index(dialog.len()));
+            let said = events(&[left, right], SMALL);
+            prop_assert!(said[0].contains("Tag(a)"), "{said:?}");
+            prop_assert_eq!(said.last().unwrap(), "Tag(b) Noop");
         }
     }
 }

@@ -92,41 +92,107 @@ pub struct Message<'a> {
     pub body: Option<&'a [u8]>,
 }
 
-/// Writes `* n FETCH (..)`. `with_flags` adds FLAGS where the plan has not got them: `\Seen` was
-/// set.
-pub fn write_fetch(
-    out: &mut Out,
+/// The answer for one message, `* n FETCH (..)`, and how far it is written. A client may ask for
+/// the same large part many times, so that the whole would be too much for one buffer.
+#[derive(Debug)]
+pub struct Answer {
     number: u32,
-    plan: &Plan,
-    message: &Message<'_>,
-    with_flags: bool,
-) {
-    out.raw("* ");
-    out.number(u64::from(number));
-    out.raw(" FETCH (");
-    let mut first = true;
-    let mut next = |out: &mut Out| {
-        if !std::mem::take(&mut first) {
-            out.byte(b' ');
-        }
-    };
-    if plan.uid {
-        next(out);
-        out.raw("UID ");
-        out.number(u64::from(message.uid));
-    }
-    for item in &plan.items {
-        next(out);
-        write_item(out, item, message);
-    }
-    if with_flags && !plan.wants_flags {
-        next(out);
-        write_item(out, &FetchItem::Flags, message);
-    }
-    out.raw(")\r\n");
+    adds_flags: bool,
+    begun: bool,
+    /// Items that are written.
+    items: usize,
+    /// The literal of the item behind them, once its head is written.
+    literal: Option<Literal>,
 }
 
-fn write_item(out: &mut Out, item: &FetchItem, message: &Message<'_>) {
+/// A literal that is being written.
+#[derive(Debug)]
+struct Literal {
+    /// Its octets, where they were picked out and are no span of the message.
+    picked: Option<Vec<u8>>,
+    /// Octets that are written.
+    written: usize,
+}
+
+impl Answer {
+    /// The answer for the message of this number. `with_flags` adds FLAGS where the plan has not
+    /// got them: `\Seen` was set.
+    pub fn new(number: u32, with_flags: bool) -> Answer {
+        Answer { number, adds_flags: with_flags, begun: false, items: 0, literal: None }
+    }
+
+    /// Writes on until `out` holds `most` octets; says whether all is written. An item that is no
+    /// literal is written whole. Each time the same must be known of the message.
+    pub fn write(
+        &mut self,
+        out: &mut Out,
+        plan: &Plan,
+        message: &Message<'_>,
+        most: usize,
+    ) -> bool {
+        if !std::mem::replace(&mut self.begun, true) {
+            out.raw("* ");
+            out.number(u64::from(self.number));
+            out.raw(" FETCH (");
+            if plan.uid {
+                out.raw("UID ");
+                out.number(u64::from(message.uid));
+            }
+        }
+        while let Some(item) = plan.items.get(self.items) {
+            if out.len() >= most || !self.write_item(out, plan, item, message, most) {
+                return false;
+            }
+            self.items += 1;
+        }
+        if self.adds_flags && !plan.wants_flags {
+            self.part(out, plan);
+            write_item(out, &FetchItem::Flags, message);
+        }
+        out.raw(")\r\n");
+        true
+    }
+
+    /// What stands between two items.
+    fn part(&self, out: &mut Out, plan: &Plan) {
+        if plan.uid || self.items > 0 {
+            out.byte(b' ');
+        }
+    }
+
+    fn write_item(
+        &mut self,
+        out: &mut Out,
+        plan: &Plan,
+        item: &FetchItem,
+        message: &Message<'_>,
+        most: usize,
+    ) -> bool {
+        if self.literal.is_none() {
+            self.part(out, plan);
+            self.literal = write_item(out, item, message);
+        }
+        let (Some(literal), FetchItem::Section(section)) = (&mut self.literal, item) else {
+            return true;
+        };
+        let octets = match &literal.picked {
+            Some(picked) => cut(picked, section.partial),
+            None => cut(octets_of(section, message).unwrap_or_default(), section.partial),
+        };
+        let rest = octets.get(literal.written..).unwrap_or_default();
+        let piece = &rest[..rest.len().min(most.saturating_sub(out.len()))];
+        out.octets(piece);
+        literal.written += piece.len();
+        let whole = piece.len() == rest.len();
+        if whole {
+            self.literal = None;
+        }
+        whole
+    }
+}
+
+/// Writes an item, of a literal the head alone.
+fn write_item(out: &mut Out, item: &FetchItem, message: &Message<'_>) -> Option<Literal> {
     match item {
         FetchItem::Uid => {}
         FetchItem::Flags => {
@@ -149,8 +215,9 @@ fn write_item(out: &mut Out, item: &FetchItem, message: &Message<'_>) {
         }
         FetchItem::Body => write_structure(out, "BODY ", message, false),
         FetchItem::BodyStructure => write_structure(out, "BODYSTRUCTURE ", message, true),
-        FetchItem::Section(section) => write_section(out, section, message),
+        FetchItem::Section(section) => return write_section(out, section, message),
     }
+    None
 }
 
 fn write_structure(out: &mut Out, name: &str, message: &Message<'_>, extended: bool) {
@@ -166,7 +233,7 @@ fn write_structure(out: &mut Out, name: &str, message: &Message<'_>, extended: b
     }
 }
 
-fn write_section(out: &mut Out, item: &SectionItem, message: &Message<'_>) {
+fn write_section(out: &mut Out, item: &SectionItem, message: &Message<'_>) -> Option<Literal> {
     match item.spelling {
         Spelling::Rfc822 => out.raw("RFC822"),
         Spelling::Rfc822Header => out.raw("RFC822.HEADER"),
@@ -183,20 +250,28 @@ fn write_section(out: &mut Out, item: &SectionItem, message: &Message<'_>) {
         out.byte(b'>');
     }
     out.byte(b' ');
-    match &item.part.text {
-        Some(SectionText::HeaderFields(names)) => {
-            let block = section_octets(&item.part.path, Some(&SectionText::Header), message);
-            write_selected(out, block, names, false, item.partial);
-        }
-        Some(SectionText::HeaderFieldsNot(names)) => {
-            let block = section_octets(&item.part.path, Some(&SectionText::Header), message);
-            write_selected(out, block, names, true, item.partial);
-        }
-        text => match section_octets(&item.part.path, text.as_ref(), message) {
-            Some(octets) => out.literal(cut(octets, item.partial)),
-            None => out.raw("NIL"),
-        },
-    }
+    let Some(octets) = octets_of(item, message) else {
+        out.raw("NIL");
+        return None;
+    };
+    // RFC 3501 §6.4.5: HEADER.FIELDS always ends with an empty line.
+    let picked = match &item.part.text {
+        Some(SectionText::HeaderFields(names)) => Some(header::select(octets, names, false)),
+        Some(SectionText::HeaderFieldsNot(names)) => Some(header::select(octets, names, true)),
+        _ => None,
+    };
+    out.literal_head(cut(picked.as_deref().unwrap_or(octets), item.partial).len());
+    Some(Literal { picked, written: 0 })
+}
+
+/// The octets that an item is made of; `None` if the message has no such section.
+fn octets_of<'a>(item: &SectionItem, message: &Message<'a>) -> Option<&'a [u8]> {
+    let fields = matches!(
+        item.part.text,
+        Some(SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_))
+    );
+    let text = if fields { Some(&SectionText::Header) } else { item.part.text.as_ref() };
+    section_octets(&item.part.path, text, message)
 }
 
 fn write_part(out: &mut Out, part: &Part) {
@@ -226,20 +301,6 @@ fn write_part(out: &mut Out, part: &Part) {
             out.astring(field.as_bytes());
         }
         out.byte(b')');
-    }
-}
-
-/// RFC 3501 §6.4.5: HEADER.FIELDS always ends with an empty line.
-fn write_selected(
-    out: &mut Out,
-    block: Option<&[u8]>,
-    names: &[String],
-    not: bool,
-    partial: Option<Partial>,
-) {
-    match block {
-        Some(block) => out.literal(cut(&header::select(block, names, not), partial)),
-        None => out.raw("NIL"),
     }
 }
 
@@ -433,4 +494,57 @@ fn encoding(out: &mut Out, encoding: &Encoding) {
 /// A word of MIME, in capitals as clients have seen it for thirty years.
 fn word(out: &mut Out, word: &str) {
     out.string(word.to_ascii_uppercase().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::{Command, grammar};
+
+    /// The items of a FETCH.
+    fn plan(items: &str) -> Plan {
+        let line = format!("a FETCH 1 ({items})\r\n");
+        match grammar::command(line.as_bytes()).unwrap().1 {
+            Command::Fetch { items, .. } => Plan::new(&items, true),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_in_pieces_is_the_whole_and_no_piece_is_large() {
+        let plan = plan(
+            "FLAGS BODY.PEEK[]<0.9999> BODY.PEEK[] BODY.PEEK[]<90.20> BODY.PEEK[]<9999.1> \
+             BODY.PEEK[HEADER] BODY.PEEK[HEADER.FIELDS (A)]<1.6> BODY.PEEK[HEADER.FIELDS.NOT (A)] \
+             BODY.PEEK[7] RFC822.SIZE BODY.PEEK[]<1.9999>",
+        );
+        let header = *b"A: 1\r\nB: 2\r\nA: 3\r\n\r\n";
+        let body = [&header[..], &b"0123456789".repeat(40)].concat();
+        let message = Message {
+            uid: 7,
+            flags: "\\Seen",
+            received: UnixTime(0),
+            size: body.len() as u32,
+            header: Some(&header),
+            envelope: None,
+            structure: None,
+            body: Some(&body),
+        };
+        let mut whole = Out::new();
+        assert!(Answer::new(1, true).write(&mut whole, &plan, &message, usize::MAX));
+        let text = String::from_utf8_lossy(whole.as_bytes());
+        assert!(text.starts_with("* 1 FETCH (UID 7 FLAGS (\\Seen) BODY[]<0> {"), "{text}");
+        assert!(text.contains(" BODY[HEADER.FIELDS (A)]<1> {6}\r\n: 1\r\nA BODY["), "{text}");
+        assert!(text.contains(" BODY[]<9999> {0}\r\n BODY[HEADER]"), "{text}");
+        assert!(text.contains(" BODY[7] NIL RFC822.SIZE "), "{text}");
+        for most in 1..100 {
+            let (mut answer, mut all, mut done) = (Answer::new(1, true), Vec::new(), false);
+            while !done {
+                let mut piece = Out::new();
+                done = answer.write(&mut piece, &plan, &message, most);
+                assert!(piece.len() <= most + 48, "{} octets for {most}", piece.len());
+                all.extend(piece.take());
+            }
+            assert_eq!(all, whole.as_bytes(), "{most}");
+        }
+    }
 }

@@ -112,7 +112,10 @@ impl Out {
 
     /// Adds what another buffer holds.
     pub fn append(&mut self, other: &mut Out) {
-        self.buffer.append(&mut other.buffer);
+        match self.buffer.is_empty() {
+            true => std::mem::swap(&mut self.buffer, &mut other.buffer),
+            false => self.buffer.append(&mut other.buffer),
+        }
     }
 
     /// Cuts back to `len` octets: takes back a response that could not be finished.
@@ -240,9 +243,8 @@ impl Out {
         self.string(name.to_wire().as_bytes());
     }
 
-    /// A literal of a message's octets, exactly as they are.
-    pub fn literal(&mut self, octets: &[u8]) {
-        self.literal_head(octets.len());
+    /// Octets of a message, exactly as they are, of the literal whose head was written.
+    pub fn octets(&mut self, octets: &[u8]) {
         self.buffer.extend_from_slice(octets);
     }
 
@@ -252,7 +254,8 @@ impl Out {
         self.buffer.extend(octets.iter().map(|&byte| if byte == 0 { b' ' } else { byte }));
     }
 
-    fn literal_head(&mut self, octets: usize) {
+    /// The head of a literal of so many octets.
+    pub fn literal_head(&mut self, octets: usize) {
         self.byte(b'{');
         self.number(octets as u64);
         self.raw("}\r\n");
@@ -279,7 +282,6 @@ mod tests {
         assert_eq!(written(|out| out.astring(b"From")), "From");
         assert_eq!(written(|out| out.astring(b"NIL")), "\"NIL\"");
         assert_eq!(written(|out| out.astring(b"")), "\"\"");
-        assert_eq!(written(|out| out.literal(b"\"")), "{1}\r\n\"");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::directory::Directory;
 use super::kdf::Kdf;
+use super::opened::Opened;
 use super::options::Options;
 use super::registry::Registry;
 use crate::base::clock::Clock;
@@ -38,6 +39,8 @@ pub struct Core {
     /// Permits for searches: one less, so that what is short always finds a core. Where there is
     /// but one, a search gives it back between two chunks.
     pub searches: Arc<Semaphore>,
+    /// Room for what is open, over all sessions.
+    pub opened: Opened,
 }
 
 /// Work that did not end: it panicked, or the runtime is shutting down.

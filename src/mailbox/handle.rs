@@ -25,10 +25,12 @@ use super::cache::BodyCache;
 use super::core::Core;
 use super::deliver;
 use super::large::LargeBodies;
+use super::opened::Room;
 use super::resident::{Request, Resident, Shown};
 use crate::account::{
     Catalog, Command, FlagNames, MailboxId, MailboxView, OpenFailure, Opener, Outcome, Refusal, Row,
 };
+use crate::base::budget::ByteBudget;
 use crate::base::clock::UnixTime;
 use crate::base::ids::AccountNumber;
 use crate::base::secret::SecretBytes;
@@ -49,7 +51,7 @@ struct Seat {
     core: Arc<Core>,
     resident: Arc<Resident>,
     visit: Visit<Shown>,
-    cache: Arc<Mutex<BodyCache<Address>>>,
+    cache: Arc<Mutex<BodyCache<Address, Room>>>,
 }
 
 /// A message to be filed by APPEND.
@@ -166,6 +168,12 @@ impl AccountHandle {
         filed
     }
 
+    /// Octets of messages on their way in by APPEND, over all sessions of the account: they share
+    /// `limit_bytes`, as the first of them says.
+    pub fn append_share(&self, limit_bytes: u64) -> &ByteBudget {
+        self.0.resident.appends(limit_bytes)
+    }
+
     /// Claims messages as recent for this session (`\Recent`, RFC 3501 §2.3.2): the UIDs that no
     /// session has been told of. For SELECT, not for EXAMINE.
     pub async fn claim_recent(&self, mailbox: MailboxId) -> Result<Range<u32>, Locked> {
@@ -199,16 +207,39 @@ impl AccountHandle {
     /// large for the record is derived from the body). Reads one head from the disk and opens it
     /// (symmetric). May block.
     pub fn card_now(&self, row: &Row) -> Result<ArrivalRecord, ReadError> {
-        let card = self.opener()?.card(row)?;
+        let card = self.stored_card_now(row)?;
         if card.is_complete() {
             return Ok(card);
         }
         Ok(card.complete(self.body_now(row)?.expose()))
     }
 
+    /// The same as it is stored: what was too large for it is missing. May block.
+    pub fn stored_card_now(&self, row: &Row) -> Result<ArrivalRecord, ReadError> {
+        Ok(self.opener()?.card(row)?)
+    }
+
+    /// Room for `bytes` octets of opened messages and answers, if there is enough now.
+    pub fn room_now(&self, bytes: u64) -> Option<Room> {
+        let all = &self.0.core.opened;
+        Room::now(self.0.resident.opened(all), all, bytes)
+    }
+
+    /// Room for `bytes` octets, as soon as there is enough: what is only kept makes place. A
+    /// session that has room gives it back before it asks again.
+    pub async fn room(&self, bytes: u64) -> Room {
+        let all = &self.0.core.opened;
+        self.0.resident.forget_bodies();
+        if let Some(room) = self.room_now(bytes) {
+            return room;
+        }
+        self.0.core.registry.forget_bodies();
+        Room::wait(self.0.resident.opened(all), all, bytes).await
+    }
+
     /// The octets of a message, verified as a whole before the first one is given out. Kept for
-    /// this session up to its byte budget, so that a large body that is fetched in pieces is opened
-    /// once. May block.
+    /// this session up to its byte budget, where there is room, so that a large body that is
+    /// fetched in pieces is opened once. May block.
     pub fn body_now(&self, row: &Row) -> Result<Arc<SecretBytes>, ReadError> {
         // The opener comes first: a locked account gives nothing out, also what is kept.
         let opener = self.opener()?;
@@ -216,7 +247,9 @@ impl AccountHandle {
             return Ok(body);
         }
         let body = Arc::new(opener.body(row)?);
-        self.cache().put(row.frame, body.clone());
+        if let Some(room) = self.room_to_keep(body.expose().len() as u64) {
+            self.cache().put(row.frame, body.clone(), room);
+        }
         if self.is_locked() {
             self.cache().clear();
         }
@@ -261,6 +294,14 @@ impl AccountHandle {
         self.0.resident.requests().send(request).await.map_err(|_| Locked)
     }
 
+    /// Room for a body that is kept. The session's own older ones make place.
+    fn room_to_keep(&self, bytes: u64) -> Option<Room> {
+        self.room_now(bytes).or_else(|| {
+            self.cache().clear();
+            self.room_now(bytes)
+        })
+    }
+
     fn opener(&self) -> Result<Opener, Locked> {
         Ok(self.shown()?.opener)
     }
@@ -269,7 +310,7 @@ impl AccountHandle {
         self.0.visit.shown().ok_or(Locked)
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, BodyCache<Address>> {
+    fn cache(&self) -> std::sync::MutexGuard<'_, BodyCache<Address, Room>> {
         self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,6 +29,9 @@ pub struct Options {
     pub kdf: KdfLimits,
     /// Opened bodies that one session may keep, in octets; at least one body is always kept.
     pub session_cache_bytes_max: u64,
+    /// Opened messages and answers on their way that may be in memory at once, in octets, over all
+    /// sessions; a quarter of it for one account.
+    pub opened_bytes_max: u64,
 }
 
 impl Default for Options {
@@ -44,6 +47,7 @@ impl Default for Options {
             cores: 2,
             kdf: KdfLimits::default(),
             session_cache_bytes_max: 64 << 20,
+            opened_bytes_max: 512 << 20,
         }
     }
 }

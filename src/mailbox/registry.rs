@@ -71,6 +71,16 @@ impl Registry {
         Ok((entry.started().await?, left))
     }
 
+    /// Gives back the room of all opened messages that sessions keep.
+    pub fn forget_bodies(&self) {
+        let entries: Vec<_> = self.table().values().cloned().collect();
+        for entry in entries {
+            if let State::Running(resident) = &*entry.state.borrow() {
+                resident.forget_bodies();
+            }
+        }
+    }
+
     /// Says that an account is to be locked, and does not wait for it.
     pub fn stop(&self, account: AccountNumber, why: Why) {
         if let Some(entry) = self.table().get(&account) {

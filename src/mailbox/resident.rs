@@ -4,13 +4,15 @@ use super::board::{Board, Visit};
 use super::cache::BodyCache;
 use super::handle::ApplyError;
 use super::life::Limit;
+use super::opened::{Opened, Room};
 use crate::account::{Catalog, Command, MailboxId, MailboxView, Opener, Outcome};
+use crate::base::budget::ByteBudget;
 use crate::base::ids::AccountNumber;
 use crate::journal::Address;
 use crate::vault::Unlocked;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -33,7 +35,7 @@ pub enum Request {
     ClaimRecent(MailboxId, oneshot::Sender<Range<u32>>),
 }
 
-type SessionCache = Mutex<BodyCache<Address>>;
+type SessionCache = Mutex<BodyCache<Address, Room>>;
 
 /// What waits to be given its places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct Resident {
     limit: watch::Sender<Limit>,
     unlocked: Mutex<Option<Unlocked>>,
     caches: Mutex<Vec<Weak<SessionCache>>>,
+    appends: OnceLock<ByteBudget>,
+    opened: OnceLock<Opened>,
 }
 
 impl Resident {
@@ -73,6 +77,8 @@ impl Resident {
             limit: watch::Sender::new(limit),
             unlocked: Mutex::new(Some(unlocked)),
             caches: Mutex::default(),
+            appends: OnceLock::new(),
+            opened: OnceLock::new(),
         })
     }
 
@@ -147,6 +153,24 @@ impl Resident {
         caches.retain(|cache| cache.strong_count() > 0);
         caches.push(Arc::downgrade(&cache));
         (self.board.visit(), cache)
+    }
+
+    /// What all its sessions may hold by APPEND: `limit_bytes`, as the first of them says.
+    pub fn appends(&self, limit_bytes: u64) -> &ByteBudget {
+        self.appends.get_or_init(|| ByteBudget::new(limit_bytes))
+    }
+
+    /// Its share of `all` that may be open.
+    pub fn opened(&self, all: &Opened) -> &Opened {
+        self.opened.get_or_init(|| all.share())
+    }
+
+    /// Gives back the room of all that its sessions keep.
+    pub fn forget_bodies(&self) {
+        let caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        for cache in caches.iter().filter_map(Weak::upgrade) {
+            cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// Keeps the account unlocked until then, sessions or not.

@@ -10,6 +10,7 @@ use super::kdf::Kdf;
 use super::keys::{self, KeyInfo};
 use super::life::Why;
 use super::login::{self, Denied};
+use super::opened::Opened;
 use super::options::Options;
 use super::registry::Registry;
 use crate::base::BoxFuture;
@@ -79,6 +80,7 @@ impl Mailboxes {
         let cores = Arc::new(Semaphore::new(options.cores.max(1)));
         let searches = Arc::new(Semaphore::new(options.cores.saturating_sub(1).max(1)));
         let registry = Registry::default();
+        let opened = Opened::new(options.opened_bytes_max);
         Ok(Mailboxes(Arc::new(Core {
             log,
             directory,
@@ -91,6 +93,7 @@ impl Mailboxes {
             registry,
             cores,
             searches,
+            opened,
         })))
     }
 

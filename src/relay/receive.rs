@@ -16,7 +16,7 @@ use super::recipients::{self, Target};
 use super::submit::{Submission, Submitted, User};
 use super::trace::{self, Arrival};
 use super::verdicts::{self, Judged};
-use crate::base::budget::{ByteBudget, Reservation};
+use crate::base::budget::{ByteBudget, Reservation, STEP_BYTES};
 use crate::base::entropy;
 use crate::base::ids::ObjectId;
 use crate::base::secret::SecretBytes;
@@ -34,12 +34,6 @@ use crate::smtp::{
 
 /// Octets that are read at once; a usual message is one or two reads.
 const READ_BYTES: usize = 16 * 1024;
-
-/// Octets by which a message's reservation grows when it is larger than declared.
-const RESERVE_STEP_BYTES: u64 = 256 * 1024;
-
-/// The part of the budget (one of so many) that messages above that step leave to smaller ones.
-const SMALL_SHARE: u64 = 4;
 
 /// The part (one of so many) that those who have not logged in leave to those who have, and the
 /// part that one network may have without a login.
@@ -387,7 +381,7 @@ impl<'a> Driver<'a> {
 
     /// Whether there is room for a message. What SIZE declares is reserved before DATA is answered.
     fn admit(&mut self, declared_bytes: Option<u64>) {
-        let bytes = declared_bytes.unwrap_or(RESERVE_STEP_BYTES).max(1);
+        let bytes = declared_bytes.unwrap_or(STEP_BYTES).max(1);
         match self.leaves_room(bytes, bytes).then(|| self.reserve(bytes)).flatten() {
             Some((reservation, of_network)) => {
                 let prefix = self.trace();
@@ -410,7 +404,7 @@ impl<'a> Driver<'a> {
 
     /// What one network may hold without a login: always one message of the largest size.
     fn share_bytes(&self) -> u64 {
-        let largest = self.options.limits.message_bytes_max.saturating_add(RESERVE_STEP_BYTES);
+        let largest = self.options.limits.message_bytes_max.saturating_add(STEP_BYTES);
         (self.world.message_budget.limit_bytes() / NETWORK_SHARE).max(largest)
     }
 
@@ -420,13 +414,13 @@ impl<'a> Driver<'a> {
     fn leaves_room(&self, whole: u64, more: u64) -> bool {
         let budget = &self.world.message_budget;
         let spare = budget.limit_bytes().saturating_sub(self.options.limits.message_bytes_max);
-        let for_small = (budget.limit_bytes() / SMALL_SHARE).min(spare);
+        let for_small = budget.for_small_bytes(self.options.limits.message_bytes_max);
         let for_users = match self.session.user() {
             Some(_) => 0,
             None => (budget.limit_bytes() / NETWORK_SHARE).min(spare - for_small),
         };
         let left = for_small.saturating_add(for_users).saturating_add(more);
-        whole <= RESERVE_STEP_BYTES || budget.free_bytes() >= left
+        whole <= STEP_BYTES || budget.free_bytes() >= left
     }
 
     /// What stands in front of the message.
@@ -465,7 +459,7 @@ impl<'a> Driver<'a> {
         }
         let held = self.session.message_bytes() as u64;
         let reserved = self.message.as_ref().map_or(0, |message| message.reservation.bytes());
-        let step = RESERVE_STEP_BYTES.max(held.saturating_sub(reserved));
+        let step = STEP_BYTES.max(held.saturating_sub(reserved));
         let leaves_room = self.leaves_room(reserved + step, step);
         let Some(message) = &mut self.message else { return };
         if held <= reserved {

@@ -68,6 +68,13 @@ pub fn prefix(input: &[u8]) -> Result<Prefix, SyntaxError> {
     }
 }
 
+/// Whether a command, as far as it has come, is APPEND, right or wrong.
+pub fn is_append(input: &[u8]) -> bool {
+    let mut cursor = Cursor::new(input);
+    let named = read_tag(&mut cursor).and_then(|_| cursor.sp());
+    named.is_ok() && cursor.accept_word("APPEND")
+}
+
 fn append_prefix(cursor: &mut Cursor<'_>) -> Result<Option<(Tag, Append)>, SyntaxError> {
     let read = (|| {
         let tag = read_tag(cursor)?;

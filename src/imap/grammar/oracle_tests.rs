@@ -15,7 +15,7 @@
 //! - SEARCH RETURN, SORT, THREAD, QUOTA, METADATA: it reads them, we do not announce them.
 
 use super::super::command::{Command, Partial, SectionItem, SectionText, Spelling};
-use super::super::render::{Message, Plan, write_fetch};
+use super::super::render::{Answer, Message, Plan};
 use super::super::respond::Out;
 use super::super::{FetchItem, Part};
 use super::command;
@@ -272,7 +272,8 @@ proptest! {
             body: Some(octets),
         };
         let mut out = Out::new();
-        write_fetch(&mut out, 3, &Plan::new(&items(), true), &message, false);
+        let plan = Plan::new(&items(), true);
+        prop_assert!(Answer::new(3, false).write(&mut out, &plan, &message, usize::MAX));
         let wire = out.take();
         prop_assert!(wire.starts_with(b"* 3 FETCH (UID 7 "));
         match ResponseCodec::default().decode(&wire) {

@@ -1,4 +1,8 @@
-//! FETCH: rendered in chunks, where it may block, one buffer a chunk.
+//! FETCH: rendered in pieces, where it may block; the next one when the client has taken the last.
+//!
+//! A piece holds many small answers, or a part of one: a client may ask a hundred times for a large
+//! message. A session that reads messages has room for the one that is open and for a piece, and
+//! waits for that before it begins.
 //!
 //! Flags, sizes and dates come from the picture of the mailbox; headers, envelope and structure
 //! from the arrival record; octets from the opened message, which the account keeps for this
@@ -8,19 +12,27 @@
 //! RFC 3501 §6.4.5, §7.4.2; RFC 2180 §4.1.
 
 use super::events::ImapEvent;
-use super::link::{End, LOCKED};
+use super::link::{End, LOCKED, locked};
 use super::selected::{Recent, flags_text};
 use super::session::Session;
 use super::{CHUNK_ROWS, store};
 use crate::account::{Command, FlagMode, Flags, MailboxView, Row, UidSet};
-use crate::imap::{Code, FetchItem, Flag, Message, Out, Plan, SequenceSet, Tag, write_fetch};
-use crate::mailbox::{AccountHandle, ReadError};
+use crate::base::secret::SecretBytes;
+use crate::imap::{Answer, Code, FetchItem, Flag, Message, Out, Plan, SequenceSet, Tag};
+use crate::mailbox::{AccountHandle, ReadError, Room};
+use crate::store::ArrivalRecord;
 use std::sync::Arc;
 
 /// Messages whose answer needs nothing but their rows, rendered before others get their turn.
 const ROWS_AT_ONCE: usize = 2048;
 /// Octets of bodies in one chunk: one large message, or several small ones.
 const CHUNK_BODY_BYTES: u64 = 1024 * 1024;
+/// Octets of answers that are rendered before they are written. A session whose client does not
+/// read holds as many; more would make nothing faster.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Octets that a message may take, for each of its own, where its header or structure is not in the
+/// arrival record: itself, its header, what is picked out of that, and an envelope on its way.
+const UNPACKED_FACTOR: u64 = 4;
 
 /// One command, as the blocking work needs it.
 struct Work {
@@ -37,6 +49,32 @@ struct Rendered {
     out: Out,
     trouble: Trouble,
     damaged: Vec<u32>,
+    /// Messages that are done with.
+    rows: usize,
+    /// The next one, if its answer is written in part.
+    part: Option<Part>,
+    /// The next one needs room for so many octets, if it cannot be opened in what there is.
+    wants_bytes: Option<u64>,
+}
+
+/// A message that is open, and how far its answer is written.
+struct Part {
+    answer: Answer,
+    record: Option<ArrivalRecord>,
+    body: Option<Arc<SecretBytes>>,
+}
+
+/// Why a message is not opened.
+enum Stop {
+    Read(ReadError),
+    /// It takes so many octets.
+    Wants(u64),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Stop::Read(error)
+    }
 }
 
 /// The worst that was met.
@@ -126,10 +164,11 @@ impl Session {
         for chunk in rows.chunks(ROWS_AT_ONCE) {
             for &(number, index) in chunk {
                 if let Some(row) = work.view.row(index) {
-                    work.write(&mut self.link.out, number, row, Known::default());
+                    let mut part = work.part(number, row, None, None);
+                    work.write(&mut self.link.out, row, &mut part, usize::MAX);
                 }
+                self.link.flush_if_much().await?;
             }
-            self.link.flush_if_much().await?;
             tokio::task::yield_now().await;
         }
         Ok(Trouble::None)
@@ -141,21 +180,65 @@ impl Session {
         while !rest.is_empty() {
             let (chunk, after) = rest.split_at(work.chunk_len(rest));
             rest = after;
-            let (work, chunk) = (work.clone(), chunk.to_vec());
-            let job = move |account: &AccountHandle| work.render(account, &chunk);
-            let account = self.account()?.clone();
+            worst = worst.max(self.render_chunk(&work, chunk).await?);
+        }
+        Ok(worst)
+    }
+
+    /// Messages that are read one after the other in the room for the largest of them.
+    async fn render_chunk(
+        &mut self,
+        work: &Arc<Work>,
+        chunk: &[(u32, u32)],
+    ) -> Result<Trouble, End> {
+        let account = self.account()?.clone();
+        let (mut worst, mut rest, mut part) = (Trouble::None, chunk, None);
+        let mut opens_bytes = work.opens_bytes(chunk);
+        let mut room = self.room_to_open(&account, opens_bytes).await?;
+        while !rest.is_empty() {
+            let within = part.is_some();
+            let (work, rows) = (work.clone(), rest.to_vec());
+            let job = move |account: &AccountHandle| work.render(account, &rows, part, opens_bytes);
             let Ok(mut rendered) = account.blocking(job).await else {
-                return Ok(worst.max(Trouble::Unavailable));
+                // Within a literal nothing can be said any more.
+                return if within { Err(End::Closed) } else { Ok(Trouble::Unavailable) };
             };
             self.link.out.append(&mut rendered.out);
             self.report(&rendered.damaged)?;
             if rendered.trouble == Trouble::Locked {
-                return Err(LOCKED);
+                return Err(if within && rendered.rows == 0 { End::Closed } else { LOCKED });
             }
             worst = worst.max(rendered.trouble);
+            rest = &rest[rendered.rows..];
+            part = rendered.part;
             self.link.flush_if_much().await?;
+            if let Some(bytes) = rendered.wants_bytes {
+                drop(room);
+                opens_bytes = bytes;
+                room = self.room_to_open(&account, bytes).await?;
+            }
         }
+        drop(room);
         Ok(worst)
+    }
+
+    /// Room for a message that takes `opens_bytes` and for a piece of its answer. The client gets
+    /// what there is before that is waited for.
+    async fn room_to_open(
+        &mut self,
+        account: &AccountHandle,
+        opens_bytes: u64,
+    ) -> Result<Room, End> {
+        let bytes = opens_bytes.saturating_add(PIECE_BYTES as u64);
+        if let Some(room) = account.room_now(bytes) {
+            return Ok(room);
+        }
+        self.link.flush().await?;
+        tokio::select! {
+            biased;
+            () = locked(&mut self.changes) => Err(LOCKED),
+            room = account.room(bytes) => Ok(room),
+        }
     }
 
     fn report(&self, damaged: &[u32]) -> Result<(), End> {
@@ -181,13 +264,6 @@ impl Session {
     }
 }
 
-/// What is known of a message beside its row.
-#[derive(Default)]
-struct Known<'a> {
-    record: Option<&'a crate::store::ArrivalRecord>,
-    body: Option<&'a [u8]>,
-}
-
 impl Work {
     /// How many of `rows` make one chunk: at least one.
     fn chunk_len(&self, rows: &[(u32, u32)]) -> usize {
@@ -202,57 +278,112 @@ impl Work {
         rows.iter().take(CHUNK_ROWS).take_while(|row| fits(row)).count().max(1)
     }
 
-    /// Renders a chunk. Blocks.
-    fn render(&self, account: &AccountHandle, rows: &[(u32, u32)]) -> Rendered {
+    /// Octets that the largest of `rows` takes while it is open, as far as rows tell.
+    fn opens_bytes(&self, rows: &[(u32, u32)]) -> u64 {
+        if !self.plan.needs_body {
+            return 0;
+        }
+        let sizes = rows.iter().filter_map(|&(_, index)| self.view.row(index)).map(|row| row.size);
+        u64::from(sizes.max().unwrap_or(0))
+    }
+
+    /// Renders a piece: of `part`, if there is one, and the messages behind it. Blocks.
+    fn render(
+        &self,
+        account: &AccountHandle,
+        rows: &[(u32, u32)],
+        mut part: Option<Part>,
+        opens_bytes: u64,
+    ) -> Rendered {
         let mut rendered = Rendered::default();
+        if account.is_locked() {
+            rendered.trouble = Trouble::Locked;
+            return rendered;
+        }
         for &(number, index) in rows {
-            let Some(row) = self.view.row(index) else { continue };
-            if let Err(error) = self.render_one(account, &mut rendered.out, number, row) {
-                let trouble = match error {
-                    ReadError::Locked => Trouble::Locked,
-                    ReadError::Erased => Trouble::Gone,
-                    ReadError::Damaged => Trouble::Damaged,
-                    ReadError::Unavailable => Trouble::Unavailable,
-                };
-                if trouble == Trouble::Damaged {
-                    rendered.damaged.push(row.uid);
+            if rendered.out.len() >= PIECE_BYTES {
+                break;
+            }
+            let Some(row) = self.view.row(index) else {
+                rendered.rows += 1;
+                continue;
+            };
+            let open = match part.take() {
+                Some(part) => Ok(part),
+                None => self.open(account, number, row, opens_bytes),
+            };
+            match open {
+                Ok(mut part) => {
+                    if !self.write(&mut rendered.out, row, &mut part, PIECE_BYTES) {
+                        rendered.part = Some(part);
+                        break;
+                    }
                 }
-                rendered.trouble = rendered.trouble.max(trouble);
-                if trouble == Trouble::Locked {
+                Err(Stop::Read(error)) => rendered.note(error, row.uid),
+                Err(Stop::Wants(bytes)) => {
+                    rendered.wants_bytes = Some(bytes);
                     break;
                 }
             }
+            if rendered.trouble == Trouble::Locked {
+                break;
+            }
+            rendered.rows += 1;
         }
         rendered
     }
 
-    fn render_one(
+    /// Opens what the plan needs of a message, if that takes no more than `most_bytes`.
+    fn open(
         &self,
         account: &AccountHandle,
-        out: &mut Out,
         number: u32,
         row: &Row,
-    ) -> Result<(), ReadError> {
+        most_bytes: u64,
+    ) -> Result<Part, Stop> {
         let record = match self.plan.needs_record {
-            true => Some(account.card_now(row)?),
+            true => Some(account.stored_card_now(row)?),
             false => None,
         };
-        let body = match self.plan.needs_body {
+        let unpacks = record.as_ref().is_some_and(|record| !record.is_complete());
+        let takes_bytes = match (unpacks, self.plan.needs_body) {
+            (true, _) => u64::from(row.size).saturating_mul(UNPACKED_FACTOR),
+            (false, true) => u64::from(row.size),
+            (false, false) => 0,
+        };
+        if takes_bytes > most_bytes {
+            return Err(Stop::Wants(takes_bytes));
+        }
+        let body = match unpacks || self.plan.needs_body {
             true => Some(account.body_now(row)?),
             false => None,
         };
-        let body = body.as_ref().map(|body| body.expose());
-        self.write(out, number, row, Known { record: record.as_ref(), body });
-        Ok(())
+        let record = match (record, &body) {
+            (Some(record), Some(body)) => Some(record.complete(body.expose())),
+            (record, _) => record,
+        };
+        Ok(self.part(number, row, record, body))
     }
 
-    fn write(&self, out: &mut Out, number: u32, row: &Row, known: Known<'_>) {
-        let with_flags = self.seen.contains(row.uid);
-        let flags = match with_flags || self.plan.wants_flags {
+    /// A message of which nothing is written.
+    fn part(
+        &self,
+        number: u32,
+        row: &Row,
+        record: Option<ArrivalRecord>,
+        body: Option<Arc<SecretBytes>>,
+    ) -> Part {
+        Part { answer: Answer::new(number, self.seen.contains(row.uid)), record, body }
+    }
+
+    /// Writes on until `out` holds `most` octets; says whether all of the message is written.
+    fn write(&self, out: &mut Out, row: &Row, part: &mut Part, most: usize) -> bool {
+        let Part { answer, record, body } = part;
+        let flags = match self.plan.wants_flags || self.seen.contains(row.uid) {
             true => flags_text(&self.view, row, &self.recent),
             false => String::new(),
         };
-        let record = known.record;
+        let record = record.as_ref();
         let message = Message {
             uid: row.uid,
             flags: &flags,
@@ -261,8 +392,24 @@ impl Work {
             header: record.and_then(|record| record.header.as_deref()),
             envelope: record.and_then(|record| record.envelope.as_ref()),
             structure: record.and_then(|record| record.structure.as_ref()),
-            body: known.body,
+            body: body.as_ref().map(|body| body.expose()),
         };
-        write_fetch(out, number, &self.plan, &message, with_flags);
+        answer.write(out, &self.plan, &message, most)
+    }
+}
+
+impl Rendered {
+    /// A message could not be read.
+    fn note(&mut self, error: ReadError, uid: u32) {
+        let trouble = match error {
+            ReadError::Locked => Trouble::Locked,
+            ReadError::Erased => Trouble::Gone,
+            ReadError::Damaged => Trouble::Damaged,
+            ReadError::Unavailable => Trouble::Unavailable,
+        };
+        if trouble == Trouble::Damaged {
+            self.damaged.push(uid);
+        }
+        self.trouble = self.trouble.max(trouble);
     }
 }

@@ -57,6 +57,10 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// How long a client may be silent after login. RFC 3501 §5.4: at least 30 minutes.
     pub autologout: Duration,
+    /// How long a client may be silent within the message of APPEND. As for SMTP.
+    pub piece_timeout: Duration,
+    /// How long the message of APPEND may take as a whole. As for SMTP.
+    pub message_timeout: Duration,
     /// How long a client may be silent before login.
     pub login_timeout: Duration,
     /// How long a TLS handshake may take.
@@ -72,6 +76,8 @@ impl Default for Options {
         Options {
             message_bytes_max: 50 * 1024 * 1024,
             autologout: Duration::from_secs(30 * 60),
+            piece_timeout: Duration::from_secs(3 * 60),
+            message_timeout: Duration::from_secs(3600),
             login_timeout: Duration::from_secs(3 * 60),
             handshake_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(5 * 60),

@@ -31,7 +31,7 @@ pub(super) struct Session {
     pub(super) account: Option<AccountHandle>,
     pub(super) selected: Option<Selected>,
     pub(super) login_failures: u32,
-    changes: Option<watch::Receiver<Version>>,
+    pub(super) changes: Option<watch::Receiver<Version>>,
     draining: watch::Receiver<bool>,
     bad: u32,
     commands: u64,

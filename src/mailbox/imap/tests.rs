@@ -5,8 +5,10 @@ mod long;
 use super::{Connection, Imap, Options, Security, World};
 use crate::base::BoxFuture;
 use crate::base::budget::ByteBudget;
+use crate::base::disk::memory::MemoryDisk;
 use crate::base::event::Log;
-use crate::mailbox::tests::house::{House, PASSWORD, message};
+use crate::mailbox;
+use crate::mailbox::tests::house::{self, House, PASSWORD, message};
 use crate::seams::{BoxStream, TlsFacts, TlsStream, UpgradeTls};
 use std::io;
 use std::sync::Arc;
@@ -47,12 +49,26 @@ impl Stage {
     }
 
     async fn with(options: Options) -> Stage {
-        let house = House::new();
+        Stage::with_budget(options, 1 << 20).await
+    }
+
+    async fn with_budget(options: Options, budget_bytes: u64) -> Stage {
+        Stage::in_house(House::new(), options, budget_bytes).await
+    }
+
+    /// One where so many octets may be open, a quarter of them for one account.
+    async fn with_opened(opened_bytes_max: u64) -> Stage {
+        let options = mailbox::Options { opened_bytes_max, ..house::options() };
+        let house = House::on(MemoryDisk::new(), options);
+        Stage::in_house(house, Options::default(), 64 << 20).await
+    }
+
+    async fn in_house(house: House, options: Options, budget_bytes: u64) -> Stage {
         house.add(BOB).await;
         let world = World {
             mailboxes: house.mailboxes.clone(),
             tls: Some(Arc::new(NoTls)),
-            message_budget: ByteBudget::new(1 << 20),
+            message_budget: ByteBudget::new(budget_bytes),
             log: Log::new(house.events.clone()),
         };
         let imap = Imap::new(options, world);
@@ -79,8 +95,12 @@ impl Stage {
 
     /// A session that is logged in.
     async fn session(&self) -> Client {
+        self.session_of(BOB).await
+    }
+
+    async fn session_of(&self, user: &str) -> Client {
         let mut client = self.connect(Security::Done).await;
-        let login = client.ask(&format!("LOGIN {BOB} \"{PASSWORD}\"")).await;
+        let login = client.ask(&format!("LOGIN {user} \"{PASSWORD}\"")).await;
         assert!(login.last().unwrap().starts_with("t OK [CAPABILITY IMAP4rev1 "), "{login:?}");
         client
     }
@@ -451,6 +471,25 @@ async fn append_refuses_before_the_message_comes_and_stays_in_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mistake_before_a_large_message_is_answered_with_the_tag() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    let message = vec![b'x'; 70_029];
+    for (arguments, answer) in [
+        ("\"bad&name\"", "t NO [CANNOT]"),
+        ("Drafts (\\Foo)", "t BAD"),
+        ("Drafts \"31-Foo-2026 00:00:00 +0000\"", "t BAD"),
+    ] {
+        let said = client.append(arguments, "", &message).await;
+        assert!(said[0].starts_with(answer), "{said:?}");
+        client.ok("NOOP").await;
+        let waits = client.refused(&format!("APPEND {arguments} {{70029}}")).await;
+        assert!(waits.starts_with(answer), "{waits}");
+        client.ok("NOOP").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_budget_for_messages_is_shared_and_given_back() {
     let stage = Stage::new().await;
     let mut client = stage.session().await;
@@ -461,6 +500,91 @@ async fn the_budget_for_messages_is_shared_and_given_back() {
     let answer = client.append("Drafts", "", b"a: b\r\n\r\n").await;
     assert!(answer[0].starts_with("t OK"), "{answer:?}");
     assert_eq!(stage.imap.world.message_budget.free_bytes(), 1 << 20);
+}
+
+/// Sessions that have announced a message of a megabyte: those that may send it, and how many may
+/// not. The largest message is as large, and all may hold eight.
+async fn announced(stage: &Stage, sessions: usize) -> (Vec<Client>, usize) {
+    let (mut waiting, mut refused) = (Vec::new(), 0);
+    for _ in 0..sessions {
+        let mut client = stage.session().await;
+        match &client.ask("APPEND INBOX {1048576}").await[0] {
+            line if line.starts_with("+ ") => waiting.push(client),
+            line => {
+                assert!(line.starts_with("t NO [UNAVAILABLE]"), "{line}");
+                refused += 1;
+            }
+        }
+    }
+    (waiting, refused)
+}
+
+async fn eight_megabytes() -> Stage {
+    let options = Options { message_bytes_max: 1 << 20, ..Options::default() };
+    Stage::with_budget(options, 8 << 20).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_are_only_announced_keep_nobody_out() {
+    let stage = eight_megabytes().await;
+    let budget = &stage.imap.world.message_budget;
+    let (mut waiting, refused) = announced(&stage, 12).await;
+    assert!(waiting.len() > 2 && refused > 0, "{refused}");
+    let held = (8 << 20) - budget.free_bytes();
+    assert!(held <= 2 << 20, "{held} octets are held for what has not come");
+    let mut small = stage.session().await;
+    let answer = small.append("Drafts", "", &message("small")).await;
+    assert!(answer[0].starts_with("t OK") || answer[0].starts_with("* "), "{answer:?}");
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    for client in &mut waiting {
+        assert!(client.line().await.starts_with("* BYE"), "silence within a message");
+    }
+    assert_eq!(budget.free_bytes(), 8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_drips_ends_with_its_time() {
+    let stage = eight_megabytes().await;
+    let (mut clients, _) = announced(&stage, 1).await;
+    let began = tokio::time::Instant::now();
+    while clients[0].stream.write_all(b"x").await.is_ok() && began.elapsed().as_secs() < 7200 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert!(clients[0].line().await.starts_with("* BYE"));
+    assert!(began.elapsed().as_secs() < 3700, "{:?}", began.elapsed());
+    assert_eq!(stage.imap.world.message_budget.free_bytes(), 8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_leave_a_quarter_to_small_ones() {
+    let stage = eight_megabytes().await;
+    let budget = stage.imap.world.message_budget.clone();
+    let (mut clients, _) = announced(&stage, 1).await;
+    let taken = budget.reserve(budget.free_bytes() - (2 << 20)).unwrap();
+    // What was begun ends with NO where there is no more room, and the session stays in step.
+    clients[0].send(&[&vec![b'x'; 1 << 20][..], b"\r\n"].concat()).await;
+    let answer = clients[0].answer().await;
+    assert!(answer[0].starts_with("t NO [UNAVAILABLE]"), "{answer:?}");
+    clients[0].ok("NOOP").await;
+    for octets in [1 << 20, 256 * 1024 + 1] {
+        let waits = clients[0].refused(&format!("APPEND INBOX {{{octets}}}")).await;
+        assert!(waits.starts_with("t NO [UNAVAILABLE]"), "{waits}");
+    }
+    let answer = clients[0].append("INBOX", "", &vec![b'x'; 256 * 1024]).await;
+    assert!(answer[0].starts_with("t OK"), "{answer:?}");
+    drop(taken);
+    let answer = clients[0].append("INBOX", "", &vec![b'x'; 1 << 20]).await;
+    assert!(answer[0].starts_with("t OK"), "{answer:?}");
+    assert_eq!(budget.free_bytes(), 8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_ends_a_message_that_is_coming() {
+    let stage = eight_megabytes().await;
+    let (mut clients, _) = announced(&stage, 1).await;
+    stage.house.mailboxes.lock(BOB).await.unwrap();
+    assert!(clients[0].line().await.starts_with("* BYE [UNAVAILABLE]"));
+    assert_eq!(stage.imap.world.message_budget.free_bytes(), 8 << 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -775,4 +899,117 @@ async fn odd_octets_come_back_as_they_were_sent() {
         assert_eq!(client.buffer.drain(..size).collect::<Vec<_>>(), odd);
         client.answer().await;
     }
+}
+
+/// A message of so many octets, no two of them alike for long.
+fn counted(octets: usize) -> Vec<u8> {
+    let mut message = b"Subject: counted\r\n\r\n".to_vec();
+    let mut line = 0;
+    while message.len() < octets {
+        message.extend(format!("line {line} of many\r\n").bytes());
+        line += 1;
+    }
+    message.truncate(octets);
+    message
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_part_that_is_asked_for_many_times_comes_as_often() {
+    let stage = Stage::new().await;
+    let mut client = stage.with_box(&["one"]).await;
+    let large = counted(700_000);
+    client.append("Box", "", &large).await;
+    let items: Vec<String> = (0..9).map(|at| format!("BODY.PEEK[]<{at}.999999>")).collect();
+    client.send(format!("t FETCH 1:2 (UID {} FLAGS)\r\n", items.join(" ")).as_bytes()).await;
+    let small = message("one");
+    for (number, message) in [(1, &small), (2, &large)] {
+        let mut wanted = format!("* {number} FETCH (UID {number}").into_bytes();
+        for at in 0..9 {
+            let rest = &message[at..];
+            wanted.extend(format!(" BODY[]<{at}> {{{}}}\r\n", rest.len()).bytes());
+            wanted.extend_from_slice(rest);
+        }
+        wanted.extend(b" FLAGS (");
+        while client.buffer.len() < wanted.len() {
+            assert!(client.fill().await > 0, "{number}: the connection has ended");
+        }
+        assert!(client.buffer.starts_with(&wanted), "{number}");
+        client.buffer.drain(..wanted.len());
+        client.until(b")\r\n").await;
+    }
+    assert!(client.answer().await[0].starts_with("t OK"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_that_no_record_holds_is_taken_from_the_message() {
+    let stage = Stage::with_opened(4 << 20).await;
+    let mut client = stage.session().await;
+    let field = |n| format!("X-Field-{n}: {}\r\n", "x".repeat(120));
+    let fields: String = (0..900).map(field).collect();
+    let header = format!("Subject: long\r\n{fields}\r\n");
+    client.append("Drafts", "", format!("{header}text\r\n").as_bytes()).await;
+    client.append("Drafts", "", &message("short")).await;
+    client.ok("SELECT Drafts").await;
+    let one = client.ok("FETCH 1:2 (ENVELOPE BODY.PEEK[HEADER])").await;
+    assert!(one[0].contains("(NIL \"long\" ") && one[0].contains(&header));
+    assert!(one[1].contains("\"short\""), "{}", one[1]);
+    let picked = client.ok("FETCH 1 BODY.PEEK[HEADER.FIELDS.NOT (SUBJECT)]<5.150000>").await;
+    assert!(picked[0].ends_with(&format!("{}\r\n)", &fields[5..])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_keeps_no_other_account_waiting_and_his_own_for_his_time() {
+    const ANN: &str = "ann@example.org";
+    // One account has four megabytes: a message of two and its answer, and not two of them.
+    let stage = Stage::with_opened(16 << 20).await;
+    stage.house.add(ANN).await;
+    let mut readers = Vec::new();
+    for user in [BOB, BOB, ANN] {
+        let mut client = stage.session_of(user).await;
+        client.ok("SELECT Drafts").await;
+        client.append("Drafts", "", &counted(2 << 20)).await;
+        readers.push(client);
+    }
+    let [stuck, waits, other] = &mut readers[..] else { panic!("three") };
+    stuck.send(b"t FETCH 1 (BODY.PEEK[] BODY.PEEK[]<1.9999999> RFC822.SIZE)\r\n").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let began = tokio::time::Instant::now();
+    other.ok("FETCH 1 BODY.PEEK[]").await;
+    waits.ok("FETCH 1 (FLAGS RFC822.SIZE)").await;
+    assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+    waits.ok("FETCH 1 BODY.PEEK[]").await;
+    let waited = began.elapsed().as_secs();
+    assert!((290..310).contains(&waited), "the write's time, not {waited} s");
+    let mut rest = Vec::new();
+    stuck.stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() <= PIPE_BYTES, "{}", rest.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_makes_room_for_what_is_read() {
+    let stage = Stage::with_opened(16 << 20).await;
+    let mut first = stage.session().await;
+    let mut second = stage.session().await;
+    first.append("Drafts", "", &counted(2 << 20)).await;
+    let began = tokio::time::Instant::now();
+    for client in [&mut first, &mut second] {
+        client.ok("SELECT Drafts").await;
+        client.ok("FETCH 1 BODY.PEEK[]").await;
+        client.ok("FETCH 1 BODY.PEEK[]<100.1000>").await;
+    }
+    assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_within_a_literal_says_nothing_more() {
+    let stage = Stage::new().await;
+    let mut client = stage.session().await;
+    client.append("Drafts", "", &counted(900_000)).await;
+    client.ok("SELECT Drafts").await;
+    client.send(b"t FETCH 1 BODY.PEEK[]\r\n").await;
+    client.until(b"{900000}\r\n").await;
+    stage.house.mailboxes.lock(BOB).await.unwrap();
+    while client.fill().await > 0 {}
+    assert!(client.buffer.len() < 900_000, "{}", client.buffer.len());
+    assert!(counted(900_000).starts_with(&client.buffer));
 }
