@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::connection::{Connection, handshake, within};
+use super::connection::{Bound, Connection, handshake, within};
 use super::events::TransmitEvent;
 use super::pool::{Key, close};
 use super::trouble::{Trouble, refused};
 use super::{Settings, TlsPolicy, Transmitter};
+use crate::base::entropy;
 use crate::relay::outgoing::{Consignment, Outcome};
 use crate::relay::route::{self, Addresses, Place};
-use crate::smtp::client::limits::TRANSACTION_RECIPIENTS_MAX;
+use crate::smtp::client::limits::{GROUP_RECIPIENTS_MAX, TRANSACTION_RECIPIENTS_MAX};
 use crate::smtp::client::{self, Broken, Content, Envelope, Event, Recipient, Verdict};
 
 /// Connections of one attempt. Postfix `smtp_mx_address_limit` is 5; each family counts here.
@@ -35,6 +36,7 @@ pub(super) struct Attempt<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// The best explanation so far for those.
     troubles: Vec<Option<Trouble>>,
+    /// Until when another host, or another transaction, is begun.
     until: Instant,
     generation: u64,
     connections: usize,
@@ -230,7 +232,7 @@ impl<'a> Attempt<'a> {
         let (host, told, timeouts) = (Arc::clone(host), Arc::clone(told), Arc::clone(timeouts));
         let mut connection = Connection::new(stream, target, host, told, tls, timeouts);
         loop {
-            match connection.event(self.until).await {
+            match connection.event(Bound::All(self.until)).await {
                 Event::Ready => return Ok(connection),
                 Event::StartTls => {
                     let secured = connection.secure(dial, settings.check).await;
@@ -248,12 +250,16 @@ impl<'a> Attempt<'a> {
 
     /// Offers the message for all that are undecided, and keeps the connection for the next.
     async fn transact(&mut self, mut connection: Connection, key: &Key, reused: bool) -> Ended {
-        let undecided: Vec<usize> = self.undecided().collect();
+        let undecided = self.undecided_in_turn();
         let (mut ended, mut first) = (Ended::Answered, reused);
-        for which in undecided.chunks(TRANSACTION_RECIPIENTS_MAX) {
+        for (at, which) in undecided.chunks(TRANSACTION_RECIPIENTS_MAX).enumerate() {
+            if at > 0 && Instant::now() >= self.until {
+                break;
+            }
             let before = connection.client.turns();
             connection.client.begin(Arc::new(self.envelope(which)));
-            let Event::Done(verdicts) = connection.event(self.until).await else {
+            let naming = Instant::now() + self.settings.options.timeouts.recipients;
+            let Event::Done(verdicts) = connection.event(Bound::Naming(naming)).await else {
                 ended = Ended::Broken;
                 break;
             };
@@ -281,6 +287,19 @@ impl<'a> Attempt<'a> {
     fn undecided(&self) -> impl Iterator<Item = usize> {
         let outcomes = self.outcomes.iter().enumerate();
         outcomes.filter(|(_, outcome)| outcome.is_none()).map(|(index, _)| index)
+    }
+
+    /// The same, from anywhere where not all may have their turn in time: none of them stands
+    /// behind slow ones in each attempt.
+    fn undecided_in_turn(&self) -> Vec<usize> {
+        let mut undecided: Vec<usize> = self.undecided().collect();
+        if undecided.len() > GROUP_RECIPIENTS_MAX {
+            let entropy = self.transmitter.world.entropy.as_ref();
+            let random = u64::from_le_bytes(entropy::bytes(entropy));
+            let first = random % undecided.len() as u64;
+            undecided.rotate_left(first as usize);
+        }
+        undecided
     }
 
     fn envelope(&self, which: &[usize]) -> Envelope {
@@ -318,6 +337,7 @@ impl<'a> Attempt<'a> {
                 Outcome::Failed(refused(host, &reply))
             }
             Verdict::Refused(reply) => return self.note(index, &Trouble::reply(host, &reply)),
+            Verdict::Unnamed => return self.note(index, &Trouble::unnamed(host)),
             Verdict::Lacking(lack) => return self.note(index, &Trouble::lacking(host, lack)),
             Verdict::Broken(broken) => return self.note(index, &Trouble::broken(host, &broken)),
             Verdict::Unknown(broken) => Trouble::broken(host, &broken).outcome(),

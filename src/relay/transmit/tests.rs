@@ -31,12 +31,15 @@ struct Server {
     messages_max: usize,
     /// Whether its handshakes work.
     tls_works: bool,
+    /// How long it thinks about each command that begins so.
+    slow: Option<(&'static str, Duration)>,
 }
 
 impl Default for Server {
     fn default() -> Self {
         let ehlo = &["PIPELINING", "8BITMIME", "DSN"];
-        Server { ehlo, replies: Vec::new(), messages_max: usize::MAX, tls_works: true }
+        let (replies, messages_max) = (Vec::new(), usize::MAX);
+        Server { ehlo, replies, messages_max, tls_works: true, slow: None }
     }
 }
 
@@ -104,6 +107,11 @@ impl Talk {
 
     async fn answer(&mut self, stream: &mut DuplexStream, line: &str) -> bool {
         self.network.heard.lock().unwrap().push(line.to_owned());
+        if let Some((verb, pause)) = self.server.slow
+            && line.starts_with(verb)
+        {
+            sleep(pause).await;
+        }
         let usual = match line.split(' ').next().unwrap_or_default() {
             "EHLO" => {
                 let mut lines = vec!["mx.example"];
@@ -575,8 +583,44 @@ async fn each_wait_has_its_time() {
     let site = Site::new(hasty, servers.map(hang).into());
     let began = Instant::now();
     assert!(site.send("domain.example", &["x"]).await[0].starts_with("later 4.4"));
-    assert!(began.elapsed() < minutes(4) + Duration::from_secs(1));
+    // A server that is ready for mail has its whole time, and then nobody else is asked.
+    let took = began.elapsed();
+    assert!(took >= minutes(5) && took < minutes(5) + Duration::from_secs(1), "{took:?}");
     assert_eq!(site.network.connected().len(), 1);
+    let site = Site::new(
+        Options { timeouts: Timeouts { attempt: minutes(4), ..Timeouts::default() }, ..options() },
+        vec![("192.0.2.1", with(&[("EHLO", "hang")])), ("192.0.2.2", Server::default())],
+    );
+    let began = Instant::now();
+    assert_eq!(site.send("domain.example", &["x"]).await, ["later 4.4.2"]);
+    assert!(began.elapsed() < minutes(4) + Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_slow_with_each_recipient_gets_the_message() {
+    for ehlo in [&["8BITMIME"][..], &["PIPELINING"]] {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let slow = |pause| Server { ehlo, slow: Some(("RCPT", pause)), ..Server::default() };
+        let to: Vec<String> = (0..16).map(|at| format!("r{at}")).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        let mut hasty = options();
+        hasty.timeouts.attempt = minutes(12);
+        let site = Site::new(hasty, vec![("192.0.2.1", slow(minutes(1)))]);
+        let got = site.send("other.example", &to).await;
+        assert!(got.iter().all(|outcome| outcome.starts_with("a.example")), "{got:?}");
+        // Slower still: whoever was named gets it now, the others at another time, all in the end.
+        let site = one(slow(minutes(4)));
+        let (mut left, mut attempts) = (to.clone(), 0);
+        while !left.is_empty() {
+            let got = site.send("other.example", &left).await;
+            let is_late = |outcome: &&String| outcome.as_str() == "later 4.4.7";
+            assert!(got.iter().filter(is_late).count() < left.len(), "{got:?}");
+            let both = left.iter().zip(&got).filter(|(_, outcome)| is_late(outcome));
+            left = both.map(|(local, _)| *local).collect();
+            attempts += 1;
+        }
+        assert_eq!(attempts, 2, "{ehlo:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

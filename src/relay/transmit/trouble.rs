@@ -114,6 +114,12 @@ impl Trouble {
         Trouble::new(Status(4, 4, 7), "out-of-time", text)
     }
 
+    /// The server took so long with the others that its turn did not come.
+    pub fn unnamed(host: &str) -> Trouble {
+        let text = format!("{host}: the server took so long that not all recipients were named");
+        Trouble::new(Status(4, 4, 7), "unnamed", text)
+    }
+
     /// A host without an address.
     pub fn no_address(text: String) -> Trouble {
         Trouble::new(Status(5, 4, 4), "no-address", text)

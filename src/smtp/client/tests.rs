@@ -75,6 +75,7 @@ fn codes(event: Option<Event>) -> Vec<String> {
         Verdict::Accepted(reply) => format!("+{}", reply.code),
         Verdict::Refused(reply) => format!("-{}", reply.code),
         Verdict::Lacking(lack) => format!("{lack:?}"),
+        Verdict::Unnamed => "unnamed".into(),
         Verdict::Broken(_) => "broken".into(),
         Verdict::Unknown(_) => "unknown".into(),
     };
@@ -127,6 +128,43 @@ fn without_pipelining_each_command_waits_for_its_reply() {
     }
     assert_eq!(said(&mut client), "Hi\r\n.\r\n");
     assert_eq!(codes(hear(&mut client, "250 ok\r\n")), ["-450", "+250"]);
+}
+
+#[test]
+fn a_transaction_cut_short_gives_the_message_to_who_was_accepted() {
+    let mut client = greeted(BARE_EHLO);
+    let to = ["a@x.example", "b@x.example", "c@x.example", "d@x.example"];
+    client.begin(Arc::new(envelope(&to, "Hi\r\n")));
+    // Nobody was named yet: without the first one nothing would ever be got on with.
+    client.cut_short();
+    for _ in 0..3 {
+        said(&mut client);
+        assert_eq!(hear(&mut client, "250 ok\r\n"), None);
+    }
+    client.cut_short();
+    assert_eq!(said(&mut client), "RCPT TO:<c@x.example>\r\n");
+    assert_eq!(hear(&mut client, "550 no\r\n"), None);
+    assert_eq!(said(&mut client), "DATA\r\n");
+    client.cut_short();
+    assert_eq!(hear(&mut client, "354 go\r\n"), None);
+    assert_eq!(said(&mut client), "Hi\r\n.\r\n");
+    assert_eq!(codes(hear(&mut client, "250 ok\r\n")), ["+250", "+250", "-550", "unnamed"]);
+    assert!(client.is_ready());
+}
+
+#[test]
+fn groups_of_commands_end_where_a_transaction_can_be_cut_short() {
+    let to: Vec<String> = (0..12).map(|at| format!("r{at}@x.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let mut client = greeted(EHLO);
+    client.begin(Arc::new(envelope(&to, "Hi\r\n")));
+    let group = said(&mut client);
+    assert_eq!((group.matches("RCPT").count(), group.contains("DATA")), (10, false));
+    assert_eq!(hear(&mut client, &"250 ok\r\n".repeat(11)), None);
+    assert_eq!(said(&mut client), "RCPT TO:<r10@x.example>\r\nRCPT TO:<r11@x.example>\r\nDATA\r\n");
+    assert_eq!(hear(&mut client, "250 ok\r\n250 ok\r\n354 go\r\n"), None);
+    said(&mut client);
+    assert_eq!(codes(hear(&mut client, "250 ok\r\n")), ["+250"; 12]);
 }
 
 #[test]

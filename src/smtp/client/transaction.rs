@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::envelope::{Envelope, Lack};
+use super::limits::GROUP_RECIPIENTS_MAX;
 use super::reply::Reply;
 use super::session::{Awaited, Broken, Client, Event, State};
 
@@ -16,6 +17,8 @@ pub enum Verdict {
     Refused(Reply),
     /// The server cannot take such a message; nothing was sent.
     Lacking(Lack),
+    /// Its turn did not come in this transaction: it was not named to the server.
+    Unnamed,
     /// The session broke before the whole message was sent: the server does not have it.
     Broken(Broken),
     /// The session broke behind the message's end: the server may have it.
@@ -96,6 +99,16 @@ impl Transaction {
         self.sending.is_some_and(|sending| !sending.empty) && !self.is_sending()
     }
 
+    /// Names nobody more, once somebody was named.
+    fn cut_short(&mut self) {
+        if let Step::Rcpt(next @ 1..) = self.step {
+            self.step = Step::Data;
+            for place in self.verdicts.iter_mut().skip(next) {
+                place.get_or_insert(Verdict::Unnamed);
+            }
+        }
+    }
+
     /// Whether somebody may still get the message.
     fn is_live(&self) -> bool {
         self.verdicts.iter().any(Option::is_none)
@@ -130,11 +143,24 @@ impl Client {
         }
     }
 
-    /// Says the next command, or all that are left where they may be sent together.
+    /// Names no recipient more: whoever was accepted gets the message, whoever was not named is
+    /// left for another time.
+    pub fn cut_short(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.cut_short();
+        }
+    }
+
+    /// Says the next command, or where they may be sent together all up to the next place at which
+    /// the transaction can be cut short.
     fn say_next(&mut self) {
         let Some(transaction) = &mut self.transaction else { return };
         let envelope = &transaction.envelope;
+        let mut named = 0;
         loop {
+            if named == GROUP_RECIPIENTS_MAX && matches!(transaction.step, Step::Rcpt(_)) {
+                return;
+            }
             let awaited = match transaction.step {
                 Step::Mail => {
                     envelope.write_mail(&self.extensions, &mut self.outbox);
@@ -145,6 +171,7 @@ impl Client {
                     envelope.write_rcpt(index, &self.extensions, &mut self.outbox);
                     let is_last = index + 1 >= envelope.recipients.len();
                     transaction.step = if is_last { Step::Data } else { Step::Rcpt(index + 1) };
+                    named += 1;
                     Awaited::Rcpt(index)
                 }
                 Step::Data => {
