@@ -121,8 +121,7 @@ pub enum Action {
 /// Looks up keys, plans, seals and signs. The runner asks before each attempt.
 pub trait Prepare: Send + Sync {
     /// Says what to do for the recipients at `which`, or for some of them: for the others it is
-    /// asked again when that is done. So the copies that are in memory at once, and the connections
-    /// that carry them, stay few.
+    /// asked again when that is done. So the copies that are in memory at once stay few.
     fn prepare<'a>(
         &'a self,
         message: &'a Outgoing,

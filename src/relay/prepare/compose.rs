@@ -14,8 +14,8 @@ use crate::pgp::{MimeError, PeerCert, PeerKind, autocrypt_field, seal_mime};
 use crate::plan::{Plan, Why};
 use crate::relay::outgoing::{Action, Outgoing, Prepared};
 
-/// Copies for one recipient each that are made at once: each needs a connection of its own. Postfix
-/// `default_destination_concurrency_limit`.
+/// Copies for one recipient each that are made at once: as many as go side by side where there are
+/// places (Postfix `default_destination_concurrency_limit`).
 pub(super) const ALONE_MAX: usize = 20;
 /// Octets of the messages in such copies.
 const ALONE_BYTES_MAX: usize = 64 << 20;

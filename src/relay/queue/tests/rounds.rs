@@ -396,6 +396,57 @@ async fn a_crowded_destination_keeps_no_other_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn copies_of_one_message_have_no_more_places_than_others() {
+    let alone: PlanFn = |message, which| {
+        let action = || Action::Send { message: message.message.clone(), sealed: true };
+        which.iter().map(|at| Prepared { recipients: vec![*at], action: action() }).collect()
+    };
+    for (places, seconds) in [(2, 21), (20, 3)] {
+        let mut house = House::new(35);
+        house.options.destination_concurrency_max = places;
+        house.options.concurrency_max = places;
+        house.plan(alone);
+        let running = house.start().await;
+        let to: Vec<String> = (0..20).map(|at| format!("r{at}@b.example")).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        for _ in 0..2 {
+            running.send(house.message(&to, "one")).await;
+        }
+        sleep(seconds).await;
+        assert_eq!(house.delivered().len(), 40, "{places}");
+        let busy = house.others.busy.lock().unwrap().clone();
+        assert_eq!((busy["b.example"].1, busy[""].1), (places, places));
+        assert_eq!(running.queue.machine().running(), 0);
+        running.stop().await;
+    }
+}
+
+/// What is delivered is recorded, and nothing is begun that could not be.
+#[tokio::test(start_paused = true)]
+async fn a_stop_between_two_copies_sends_none_of_them_twice() {
+    let mut house = House::new(36);
+    house.options.concurrency_max = 1;
+    house.plan(|message, which| {
+        let action = || Action::Send { message: message.message.clone(), sealed: true };
+        which.iter().map(|at| Prepared { recipients: vec![*at], action: action() }).collect()
+    });
+    let running = house.start().await;
+    let to: Vec<String> = (0..20).map(|at| format!("r{at}@b.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    running.send(house.message(&to, "one")).await;
+    sleep(3).await;
+    running.stop().await;
+    assert!((1..8).contains(&house.delivered().len()), "{:?}", house.delivered());
+    let running = house.start().await;
+    sleep(HOUR).await;
+    let mut delivered = house.delivered();
+    delivered.sort_unstable();
+    delivered.dedup();
+    assert_eq!((delivered.len(), house.delivered().len()), (20, 20));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_ends_one_round_and_loses_nothing() {
     let house = House::new(15);
     house.plan(|message, which| match message.recipients[0].address.local() {
