@@ -873,3 +873,20 @@ fn reports_quote_the_server_in_one_line() {
     assert_eq!(failure.text, "550 5.1.1 no? such user");
     assert_eq!(failure.host.as_deref(), Some("a.example"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn reports_put_no_words_into_the_mouth_of_a_server() {
+    let recipient = || std::iter::once("x@other.example".to_owned());
+    let site = one(with(&[("RCPT", "550 unknown user")]));
+    let outcomes = site.transmitter.transmit(consignment("other.example", recipient(), "")).await;
+    let Outcome::Failed(failure) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!((failure.status.as_str(), failure.text.as_str()), ("5.0.0", "550 unknown user"));
+    // Where the sentence is ours, the server is not named as who said it.
+    let server = Server { ehlo: &["STARTTLS"], ..with(&[("STARTTLS", "454 not now")]) };
+    let encrypt = Options { tls: TlsPolicy::Encrypt, ..options() };
+    let site = Site::new(encrypt, vec![("192.0.2.1", server)]);
+    let outcomes = site.transmitter.transmit(consignment("other.example", recipient(), "")).await;
+    let Outcome::Deferred(failure) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(failure.host, None);
+    assert_eq!(failure.text, "a.example: TLS is required, and the server said 454 not now");
+}

@@ -57,9 +57,8 @@ impl Trouble {
                 say(Status(4, 7, 4), "no-tls", "TLS is required and not offered")
             }
             Broken::NoTls(Some(reply)) => {
-                let mut trouble = Trouble::reply(host, reply);
-                trouble.failure.text = format!("TLS is required, and the server said {reply}");
-                trouble
+                let what = format!("TLS is required, and the server said {reply}");
+                say(reply.status.as_temporary(), "refused", &what)
             }
             Broken::NoLogin => {
                 say(Status(4, 7, 4), "no-login", "no way to log in is offered that is known here")
