@@ -479,6 +479,16 @@ async fn a_server_that_fails_leads_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_the_session_hears_quit() {
+    for reply in [("GREETING", "554 5.7.1 go away"), ("EHLO", "521 no mail here")] {
+        let site = two(with(&[reply]));
+        assert_eq!(site.send("domain.example", &["x"]).await, ["b.example"]);
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(site.network.heard("QUIT"), 1, "{reply:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_final_no_is_believed_and_nobody_else_is_asked() {
     for (reply, status) in [
         (("MAIL", "550 5.7.1 not you"), "never 5.7.1"),

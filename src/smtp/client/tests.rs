@@ -508,6 +508,53 @@ fn an_answer_ahead_of_the_end_accepts_nothing() {
 }
 
 #[test]
+fn a_session_that_is_refused_early_ends_with_quit_too() {
+    let ends = |security, credential, protected, replies: &[&str]| {
+        let mut client = Client::new(options(security, credential), protected);
+        let mut event = None;
+        for reply in replies {
+            event = hear(&mut client, reply);
+            if event.is_none() {
+                said(&mut client);
+            }
+        }
+        assert!(matches!(event, Some(Event::Broken(_))), "{event:?}");
+        assert!(!client.has_output() && !client.is_ready());
+        client.quit();
+        let said = said(&mut client);
+        if !said.is_empty() {
+            assert_eq!(client.waiting(), Waiting::Quit);
+            hear(&mut client, "221 bye\r\n");
+        }
+        assert_eq!(client.waiting(), Waiting::Closed);
+        said
+    };
+    let login = Some(("me", "secret"));
+    for (security, credential, protected, replies) in [
+        (Security::May, None, false, &["554 no\r\n"][..]),
+        (Security::May, None, false, &["220 x\r\n", "521 no mail here\r\n"]),
+        (Security::May, None, false, &["220 x\r\n", "500 what\r\n", "550 no\r\n"]),
+        (Security::Must, None, false, &["220 x\r\n", BARE_EHLO]),
+        (Security::Must, None, false, &["220 x\r\n", TLS_EHLO, "454 no\r\n"]),
+        (Security::Never, login, false, &["220 x\r\n", BARE_EHLO]),
+        (Security::May, login, true, &["220 x\r\n", BARE_EHLO]),
+        (Security::May, login, true, &["220 x\r\n", TLS_EHLO, "535 no\r\n"]),
+    ] {
+        assert_eq!(ends(security, credential, protected, replies), "QUIT\r\n", "{replies:?}");
+    }
+    // Where it closes by itself, has said more than it was asked, or does not make sense.
+    for replies in [
+        &["421 bye\r\n"][..],
+        &["554 no\r\n5"],
+        &["nonsense\r\n"],
+        &["250 x\r\n"],
+        &["220 x\r\n", "421 bye\r\n"],
+    ] {
+        assert_eq!(ends(Security::May, None, false, replies), "", "{replies:?}");
+    }
+}
+
+#[test]
 fn a_server_is_called_by_the_name_it_gives() {
     assert_eq!(greeted("250 MX.Example at your service\r\n").server_name(), "mx.example");
     assert_eq!(greeted("250 a\x1bb\r\n").server_name(), "ab");
