@@ -21,7 +21,7 @@ mod tests;
 use std::borrow::Cow;
 
 use super::analyse;
-use super::header::{fields, line_of, without_end};
+use super::header::{fields, header_bytes, line_of, without_end};
 use super::mime;
 use super::structure::{Content, Encoding, Part};
 
@@ -56,6 +56,19 @@ pub fn conform(message: &[u8]) -> Result<Cow<'_, [u8]>, Unfit> {
     writer.message(&parts)?;
     debug_assert!(is_fit(&writer.out));
     Ok(Cow::Owned(writer.out))
+}
+
+/// Whether an octet above 127 stands in a header of a message: its own, a part's, or that of a
+/// message within (RFC 6532 §3).
+pub fn has_eight_bit_headers(message: &[u8]) -> bool {
+    if message.is_ascii() {
+        return false;
+    }
+    if !message[..header_bytes(message)].is_ascii() {
+        return true;
+    }
+    let parts = analyse(message).structure.parts;
+    parts.iter().any(|part| !message[part.header.range()].is_ascii())
 }
 
 /// Whether a message may go over the wire as it is.

@@ -96,6 +96,8 @@ pub enum Action {
         message: Arc<Vec<u8>>,
         /// Whether its content is sealed to the recipients: a report must not quote it.
         sealed: bool,
+        /// Whether a header field of it needs SMTPUTF8, as the sender has said.
+        utf8: bool,
     },
     /// Keep it until its owner or the administrator decides.
     Hold {
@@ -162,7 +164,7 @@ pub struct Consignment {
     pub envelope_id: Option<String>,
     /// RET.
     pub dsn_return: Option<DsnReturn>,
-    /// Whether an address or a header needs SMTPUTF8.
+    /// Whether a header field needs SMTPUTF8; addresses speak for themselves.
     pub utf8: bool,
 }
 

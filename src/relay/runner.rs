@@ -249,8 +249,8 @@ impl Runner {
         let (mut judged, mut sends) = (Vec::new(), Vec::new());
         for Prepared { recipients, action } in prepared {
             let (verdict, sealed) = match action {
-                Action::Send { message: octets, sealed } => {
-                    let consignment = consignment(message, task, &recipients, octets);
+                Action::Send { message: octets, sealed, utf8 } => {
+                    let consignment = consignment(message, task, &recipients, octets, utf8);
                     sends.push((recipients, sealed, consignment));
                     continue;
                 }
@@ -442,6 +442,7 @@ fn consignment(
     task: &Task,
     recipients: &[usize],
     octets: Arc<Vec<u8>>,
+    utf8: bool,
 ) -> Consignment {
     let to = recipients.iter().filter_map(|at| message.recipients.get(*at).cloned());
     Consignment {
@@ -452,7 +453,7 @@ fn consignment(
         message: octets,
         envelope_id: message.envelope_id.clone(),
         dsn_return: message.dsn_return,
-        utf8: message.utf8,
+        utf8,
     }
 }
 

@@ -245,3 +245,23 @@ proptest! {
         same(message.as_bytes());
     }
 }
+
+#[test]
+fn octets_above_127_are_told_apart_by_where_they_stand() {
+    let parts = |of_part: &str, text: &str| {
+        format!(
+            "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+             Content-Description: {of_part}\r\n\r\n{text}\r\n--b--\r\n"
+        )
+    };
+    for (message, expected) in [
+        ("Subject: x\r\n\r\nu\r\n".to_owned(), false),
+        ("Subject: x\r\n\r\n\u{fc}: \u{fc}\r\n".to_owned(), false),
+        ("Subject: \u{fc}\r\n\r\nu\r\n".to_owned(), true),
+        (parts("d", "\u{fc}"), false),
+        (parts("\u{fc}", "u"), true),
+        (String::new(), false),
+    ] {
+        assert_eq!(has_eight_bit_headers(message.as_bytes()), expected, "{message:?}");
+    }
+}

@@ -490,3 +490,19 @@ async fn explanations_name_rule_and_reason() {
     let other = world.preparer.explain(&alice, &address("x@two.example")).await;
     assert_eq!((other.plan.as_str(), other.policy, other.rule), ("hold", Policy::Hold, None));
 }
+
+/// RFC 6531 §3.6: it may be said without need, and then no server has to have it.
+#[tokio::test]
+async fn smtputf8_is_needed_where_it_was_said_and_a_header_is_not_ascii() {
+    let world = world(ruled(Policy::Prefer, &[]));
+    for (fields, said, needed) in [
+        ("To: bob@b.example\r\n", true, false),
+        ("To: B\u{fc}b <bob@b.example>\r\n", true, true),
+        ("To: B\u{fc}b <bob@b.example>\r\n", false, false),
+    ] {
+        let message = Outgoing { utf8: said, ..outgoing(fields, &["bob@b.example"]) };
+        let prepared = world.preparer.prepare(&message, &[0]).await;
+        let Action::Send { utf8, .. } = &prepared[0].action else { panic!("{prepared:?}") };
+        assert_eq!(*utf8, needed, "{fields:?} {said}");
+    }
+}

@@ -273,7 +273,11 @@ async fn a_release_is_for_those_who_are_held_and_for_nobody_else_also_after_a_re
     house.plan(|message, which| {
         let of = |at: &usize| {
             let action = match (message.permitted.contains(at), *at) {
-                (true, _) => Action::Send { message: Arc::clone(&message.message), sealed: false },
+                (true, _) => Action::Send {
+                    message: Arc::clone(&message.message),
+                    sealed: false,
+                    utf8: false,
+                },
                 (false, 0) => Action::Hold { why: "there is no key".to_owned() },
                 (false, _) => Action::Defer { status: "4.7.5", why: "no answer".to_owned() },
             };
@@ -321,7 +325,7 @@ async fn what_was_sealed_or_meant_to_be_is_quoted_in_no_report() {
     house.network(fail_all);
     let running = house.start().await;
     let sealed = |message: &Outgoing, which: &[usize]| {
-        let action = Action::Send { message: message.message.clone(), sealed: true };
+        let action = Action::Send { message: message.message.clone(), sealed: true, utf8: false };
         vec![Prepared { recipients: which.to_vec(), action }]
     };
     let bounce = |_: &Outgoing, which: &[usize]| {
@@ -398,7 +402,8 @@ async fn a_crowded_destination_keeps_no_other_waiting() {
 #[tokio::test(start_paused = true)]
 async fn copies_of_one_message_have_no_more_places_than_others() {
     let alone: PlanFn = |message, which| {
-        let action = || Action::Send { message: message.message.clone(), sealed: true };
+        let action =
+            || Action::Send { message: message.message.clone(), sealed: true, utf8: false };
         which.iter().map(|at| Prepared { recipients: vec![*at], action: action() }).collect()
     };
     for (places, seconds) in [(2, 21), (20, 3)] {
@@ -427,7 +432,8 @@ async fn a_stop_between_two_copies_sends_none_of_them_twice() {
     let mut house = House::new(36);
     house.options.concurrency_max = 1;
     house.plan(|message, which| {
-        let action = || Action::Send { message: message.message.clone(), sealed: true };
+        let action =
+            || Action::Send { message: message.message.clone(), sealed: true, utf8: false };
         which.iter().map(|at| Prepared { recipients: vec![*at], action: action() }).collect()
     });
     let running = house.start().await;
@@ -477,7 +483,7 @@ async fn a_plan_that_forgets_or_repeats_recipients_does_no_harm() {
     let house = House::new(16);
     let asked = AtomicBool::new(false);
     house.plan(move |message, which| {
-        let action = Action::Send { message: message.message.clone(), sealed: false };
+        let action = Action::Send { message: message.message.clone(), sealed: false, utf8: false };
         let first = Prepared { recipients: vec![which[0], 77], action };
         // The second is forgotten once.
         match which == [1] && !asked.swap(true, Ordering::Relaxed) {
