@@ -31,6 +31,8 @@ struct Server {
     messages_max: usize,
     /// Whether its handshakes work.
     tls_works: bool,
+    /// How many recipients it takes in one transaction, and its reply to others.
+    crowd: Option<(usize, &'static str)>,
     /// How long it thinks about each command that begins so.
     slow: Option<(&'static str, Duration)>,
 }
@@ -39,7 +41,7 @@ impl Default for Server {
     fn default() -> Self {
         let ehlo = &["PIPELINING", "8BITMIME", "DSN"];
         let (replies, messages_max) = (Vec::new(), usize::MAX);
-        Server { ehlo, replies, messages_max, tls_works: true, slow: None }
+        Server { ehlo, replies, messages_max, tls_works: true, crowd: None, slow: None }
     }
 }
 
@@ -55,7 +57,7 @@ struct Network {
 
 /// `reply` may be `hang` (no reply ever) or `close`; either may stand behind other words, too.
 async fn serve(network: Arc<Network>, server: Server, mut stream: DuplexStream) {
-    let mut talk = Talk { network, server, messages: 0 };
+    let mut talk = Talk { network, server, messages: 0, recipients: 0 };
     let greeting = talk.reply("GREETING", "220 mx.example ESMTP");
     if talk.say(&mut stream, &greeting).await {
         while let Some(line) = read_line(&mut stream).await {
@@ -70,6 +72,8 @@ struct Talk {
     network: Arc<Network>,
     server: Server,
     messages: usize,
+    /// Recipients of the transaction under way.
+    recipients: usize,
 }
 
 impl Talk {
@@ -131,6 +135,17 @@ impl Talk {
         let mut reply = self.reply(line, &usual);
         if line.starts_with("MAIL") && self.messages >= self.server.messages_max {
             reply = "close".to_owned();
+        }
+        self.recipients = match line.split(' ').next() {
+            Some("RCPT") => self.recipients + 1,
+            Some("MAIL") => 0,
+            _ => self.recipients,
+        };
+        if let Some((max, no)) = self.server.crowd
+            && self.recipients > max
+            && line.starts_with("RCPT")
+        {
+            reply = no.to_owned();
         }
         if !self.say(stream, &reply).await || line == "QUIT" {
             return false;
@@ -530,6 +545,27 @@ async fn many_recipients_go_in_several_transactions() {
     assert!(outcomes.iter().all(|outcome| short(outcome) == "a.example"));
     assert_eq!((site.network.heard("MAIL"), site.network.heard("RCPT")), (3, 250));
     assert_eq!(site.network.connected().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recipients_that_were_too_many_go_in_another_transaction() {
+    for no in ["552 too many", "552 5.5.3 too many", "452 4.5.3 too many"] {
+        let site = two(Server { crowd: Some((2, no)), ..Server::default() });
+        let got = site.send("domain.example", &["a", "b", "c", "d", "e"]).await;
+        assert_eq!(got, ["a.example"; 5], "{no}");
+        assert_eq!((site.network.heard("MAIL"), site.network.connected().len()), (3, 1));
+    }
+    // Where not one is taken it is no matter of their number, unless it says so.
+    let send = async |no| {
+        let site = one(Server { crowd: Some((0, no)), ..Server::default() });
+        site.send("other.example", &["a", "b"]).await
+    };
+    assert_eq!(send("552 full").await, ["never 5.2.2"; 2]);
+    assert_eq!(send("552 5.5.3 too many").await, ["later 4.5.3"; 2]);
+    // The end of the message decides for those who were accepted, and nobody is asked in a circle.
+    let site = one(Server { crowd: Some((1, "552 too many")), ..with(&[("END", "451 later")]) });
+    assert_eq!(site.send("other.example", &["a", "b"]).await, ["later 4.0.0", "later 4.5.3"]);
+    assert_eq!(site.network.heard("MAIL"), 1);
 }
 
 #[tokio::test(start_paused = true)]

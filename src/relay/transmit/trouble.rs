@@ -42,6 +42,13 @@ impl Trouble {
         trouble
     }
 
+    /// The server took others of the transaction and no more.
+    pub fn crowded(host: &str, reply: &Reply) -> Trouble {
+        let mut trouble = Trouble::reply(host, reply);
+        (trouble.status, trouble.failure.status) = (Status(4, 5, 3), "4.5.3".to_owned());
+        trouble
+    }
+
     /// The session could not go on.
     pub fn broken(host: &str, broken: &Broken) -> Trouble {
         let say = |status, why, what: &str| Trouble::new(status, why, format!("{host}: {what}"));

@@ -44,6 +44,11 @@ impl Reply {
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5
     }
+
+    /// Whether it says that there are too many recipients (RFC 3463 §3.6, X.5.3): fewer may do.
+    pub fn is_too_many(&self) -> bool {
+        (self.status.1, self.status.2) == (5, 3)
+    }
 }
 
 /// What the server said and nothing else: reports quote it (RFC 3464 §2.3.6).

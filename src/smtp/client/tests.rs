@@ -75,6 +75,7 @@ fn codes(event: Option<Event>) -> Vec<String> {
         Verdict::Accepted(reply) => format!("+{}", reply.code),
         Verdict::Refused(reply) => format!("-{}", reply.code),
         Verdict::Lacking(lack) => format!("{lack:?}"),
+        Verdict::Crowded(reply) => format!("crowded {}", reply.code),
         Verdict::Unnamed => "unnamed".into(),
         Verdict::Broken(_) => "broken".into(),
         Verdict::Unknown(_) => "unknown".into(),
@@ -150,6 +151,28 @@ fn a_transaction_cut_short_gives_the_message_to_who_was_accepted() {
     assert_eq!(said(&mut client), "Hi\r\n.\r\n");
     assert_eq!(codes(hear(&mut client, "250 ok\r\n")), ["+250", "+250", "-550", "unnamed"]);
     assert!(client.is_ready());
+}
+
+#[test]
+fn too_many_recipients_are_told_from_a_full_mailbox() {
+    for (first, second, expected) in [
+        ("250 ok", "552 too many", ["+250", "crowded 552"]),
+        ("250 ok", "552 5.5.3 too many", ["+250", "crowded 552"]),
+        ("250 ok", "452 4.5.3 too many", ["+250", "crowded 452"]),
+        ("250 ok", "552 5.2.2 full", ["+250", "-552"]),
+        ("552 full", "250 ok", ["-552", "+250"]),
+        ("550 no", "552 full", ["-550", "-552"]),
+    ] {
+        let mut client = greeted(EHLO);
+        client.begin(Arc::new(envelope(&["a@x.example", "b@x.example"], "Hi\r\n")));
+        said(&mut client);
+        let mut event = hear(&mut client, &format!("250 ok\r\n{first}\r\n{second}\r\n"));
+        let live = expected.contains(&"+250");
+        event = event.or(hear(&mut client, if live { "354 go\r\n" } else { "554 none\r\n" }));
+        said(&mut client);
+        let event = event.or_else(|| hear(&mut client, "250 ok\r\n"));
+        assert_eq!(codes(event), expected, "{first} {second}");
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub enum Verdict {
     Accepted(Reply),
     /// The server said no: not now (4xx), or never (5xx).
     Refused(Reply),
+    /// The server takes no more recipients in this transaction (RFC 5321 §4.5.3.1.10).
+    Crowded(Reply),
     /// The server cannot take such a message; nothing was sent.
     Lacking(Lack),
     /// Its turn did not come in this transaction: it was not named to the server.
@@ -34,6 +36,8 @@ pub(super) struct Transaction {
     /// `None` while undecided.
     verdicts: Vec<Option<Verdict>>,
     mail_accepted: bool,
+    /// Whether a recipient was accepted.
+    rcpt_accepted: bool,
     sending: Option<Sending>,
     ended: bool,
 }
@@ -65,6 +69,7 @@ impl Transaction {
             envelope,
             step: Step::Mail,
             mail_accepted: false,
+            rcpt_accepted: false,
             sending: None,
             ended: false,
         }
@@ -117,6 +122,19 @@ impl Transaction {
     fn decide_rest(&mut self, verdict: impl Fn() -> Verdict) {
         for place in self.verdicts.iter_mut().filter(|place| place.is_none()) {
             *place = Some(verdict());
+        }
+    }
+
+    /// A bare 552 behind others who were accepted says "too many", as 452 should have; to the first
+    /// one it speaks of his mailbox.
+    fn refuse_recipient(&mut self, index: usize, reply: Reply) {
+        let is_bare = reply.code == 552 && reply.said.is_none();
+        let is_crowded = reply.is_too_many() || is_bare;
+        if let Some(place) = self.verdicts.get_mut(index) {
+            place.get_or_insert(match is_crowded && self.rcpt_accepted {
+                true => Verdict::Crowded(reply),
+                false => Verdict::Refused(reply),
+            });
         }
     }
 
@@ -204,11 +222,8 @@ impl Client {
         match awaited {
             Awaited::Mail if refused => transaction.refuse_rest(&reply),
             Awaited::Mail => transaction.mail_accepted = true,
-            Awaited::Rcpt(index) if refused => {
-                if let Some(place) = transaction.verdicts.get_mut(index) {
-                    place.get_or_insert(Verdict::Refused(reply));
-                }
-            }
+            Awaited::Rcpt(index) if refused => transaction.refuse_recipient(index, reply),
+            Awaited::Rcpt(_) => transaction.rcpt_accepted = true,
             Awaited::Data if refused => transaction.refuse_rest(&reply),
             // RFC 2920 §3.1: a server may ask for a message that nobody is to get.
             Awaited::Data => {
