@@ -32,6 +32,9 @@ pub struct Outgoing {
     /// Recipients, by their positions, for whom somebody who may has released it from a hold: where
     /// the plan would hold it for them again, it goes out plain.
     pub permitted: Vec<usize>,
+    /// Whether a server was met that takes no 8-bit text: contents are encoded, where no signature
+    /// and no encryption of the sender's program breaks by that.
+    pub seven_bit: bool,
 }
 
 /// One recipient of an [`Outgoing`].
@@ -186,6 +189,8 @@ pub enum Outcome {
     Deferred(Failure),
     /// Never.
     Failed(Failure),
+    /// Never as it is: it has 8-bit text, which no server of the domain takes (RFC 6152 §3).
+    EightBit(Failure),
 }
 
 /// Why a recipient was not reached.

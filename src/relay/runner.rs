@@ -191,6 +191,11 @@ fn as_permitted(message: &Arc<Outgoing>, task: &Task) -> Arc<Outgoing> {
     }
 }
 
+/// The message as one that is to be encoded in seven bits.
+fn narrow(message: &Arc<Outgoing>) -> Arc<Outgoing> {
+    Arc::new(Outgoing { seven_bit: true, ..Outgoing::clone(message) })
+}
+
 impl Drop for Round {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
@@ -213,15 +218,19 @@ impl Runner {
             return Vec::new();
         }
         let (began, mut judged) = (Instant::now(), Vec::new());
-        let mut unplanned = task.waiting.clone();
+        let (mut unplanned, mut wide) = (task.waiting.clone(), Vec::new());
+        let mut message = Arc::clone(message);
         loop {
-            let preparing = self.parts.prepare.prepare(message, &unplanned);
+            let preparing = self.parts.prepare.prepare(&message, &unplanned);
             let Ok(prepared) = timeout(STEP_TIME_MAX, preparing).await else { break };
             let prepared = once_each(prepared, &unplanned);
             let planned = prepared.iter().flat_map(|it| it.recipients.clone());
             let planned: Vec<usize> = planned.collect();
-            judged.extend(self.carry_out(message, task, prepared, began).await);
+            judged.extend(self.carry_out(&message, task, prepared, began, &mut wide).await);
             unplanned.retain(|at| !planned.contains(at));
+            if unplanned.is_empty() && !wide.is_empty() {
+                (unplanned, message) = (std::mem::take(&mut wide), narrow(&message));
+            }
             if planned.is_empty() || unplanned.is_empty() || !self.goes_on(began) {
                 break;
             }
@@ -238,13 +247,15 @@ impl Runner {
         began.elapsed() < PARTS_TIME_MAX && !*self.stopping.borrow()
     }
 
-    /// Does what was planned.
+    /// Does what was planned. Whoever can have the message with 7-bit text alone is `wide`, and has
+    /// no verdict yet.
     async fn carry_out(
         &self,
         message: &Arc<Outgoing>,
         task: &Task,
         prepared: Vec<Prepared>,
         began: Instant,
+        wide: &mut Vec<usize>,
     ) -> Vec<Judged> {
         let (mut judged, mut sends) = (Vec::new(), Vec::new());
         for Prepared { recipients, action } in prepared {
@@ -270,7 +281,10 @@ impl Runner {
                 if let Outcome::Delivered { host, tls, .. } = &outcome {
                     self.log_delivery(message, task, at, host, *tls);
                 }
-                judged.push((at, verdict(outcome), sealed));
+                match outcome {
+                    Outcome::EightBit(_) if !message.seven_bit => wide.push(at),
+                    outcome => judged.push((at, verdict(outcome), sealed)),
+                }
             }
         }
         judged
@@ -463,7 +477,9 @@ fn verdict(outcome: Outcome) -> Verdict {
             Verdict::Delivered { reply: Trouble::new(Some(&host), "2.0.0", &reply), dsn }
         }
         Outcome::Deferred(failure) => Verdict::Deferred(convert::trouble(&failure)),
-        Outcome::Failed(failure) => Verdict::Failed(convert::trouble(&failure)),
+        Outcome::Failed(failure) | Outcome::EightBit(failure) => {
+            Verdict::Failed(convert::trouble(&failure))
+        }
     }
 }
 

@@ -41,6 +41,7 @@ struct Source {
     from_domain: Option<String>,
     /// Whether its sender has said that it needs SMTPUTF8.
     utf8: bool,
+    seven_bit: bool,
     sign: Arc<dyn Sign>,
 }
 
@@ -119,6 +120,7 @@ impl Preparer {
             message: Arc::clone(&message.message),
             autocrypt: autocrypt.unwrap_or_default(),
             utf8: message.utf8,
+            seven_bit: message.seven_bit,
             from_domain: author.map(|author| author.domain().to_owned()),
             sign: Arc::clone(&self.world.sign),
         }
@@ -181,7 +183,8 @@ impl Source {
     fn signed_if_fit(&self, message: &[u8]) -> Result<(Arc<Vec<u8>>, bool), Action> {
         // RFC 3463 §3.7: conversion is required and not possible.
         let unfit = |why: wire::Unfit| Action::Bounce { status: "5.6.3", why: why.to_string() };
-        let message = wire::conform(message).map_err(unfit)?;
+        let narrow = self.seven_bit.then(|| wire::conform_to_seven_bits(message).ok()).flatten();
+        let message = narrow.map_or_else(|| wire::conform(message), Ok).map_err(unfit)?;
         let domain = self.from_domain.as_deref();
         let fields = domain.and_then(|domain| self.sign.sign(&message, domain));
         let utf8 = self.utf8 && wire::has_eight_bit_headers(&message);

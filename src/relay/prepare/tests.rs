@@ -172,6 +172,7 @@ fn outgoing(fields: &str, recipients: &[&str]) -> Outgoing {
         dsn_return: None,
         utf8: false,
         permitted: Vec::new(),
+        seven_bit: false,
     }
 }
 
@@ -504,5 +505,18 @@ async fn smtputf8_is_needed_where_it_was_said_and_a_header_is_not_ascii() {
         let prepared = world.preparer.prepare(&message, &[0]).await;
         let Action::Send { utf8, .. } = &prepared[0].action else { panic!("{prepared:?}") };
         assert_eq!(*utf8, needed, "{fields:?} {said}");
+    }
+}
+
+#[tokio::test]
+async fn text_for_a_server_of_seven_bits_is_encoded_and_signed_anew() {
+    let world = world(ruled(Policy::Prefer, &[]));
+    let mut message = outgoing("To: bob@b.example\r\n", &["bob@b.example"]);
+    let text = "From: alice@our.example\r\nTo: bob@b.example\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    message.message = Arc::new(text.as_bytes().to_vec());
+    for seven_bit in [false, true] {
+        message.seven_bit = seven_bit;
+        let copies = world.copies(&message).await;
+        assert_eq!((copies.len(), copies[0].1.is_ascii()), (1, seven_bit));
     }
 }

@@ -319,6 +319,7 @@ fn short(outcome: &Outcome) -> String {
         }
         Outcome::Deferred(failure) => format!("later {}", failure.status),
         Outcome::Failed(failure) => format!("never {}", failure.status),
+        Outcome::EightBit(failure) => format!("narrow {}", failure.status),
     }
 }
 
@@ -580,10 +581,10 @@ async fn what_no_server_can_take_comes_back_and_what_one_might_waits() {
     let small = || Server { ehlo: &["SIZE 10"], ..Server::default() };
     let both =
         |first, second| Site::new(options(), vec![("192.0.2.1", first), ("192.0.2.2", second)]);
-    assert_eq!(send(&both(bare(), bare()), "\u{fc}\r\n", false).await, "never 5.6.3");
+    assert_eq!(send(&both(bare(), bare()), "\u{fc}\r\n", false).await, "narrow 5.6.3");
     assert_eq!(send(&both(bare(), bare()), "u\r\n", true).await, "never 5.6.7");
     assert_eq!(send(&both(small(), small()), "more than ten\r\n", false).await, "never 5.3.4");
-    assert_eq!(send(&both(small(), bare()), "\u{fc}\r\n", false).await, "never 5.6.3");
+    assert_eq!(send(&both(small(), bare()), "\u{fc}\r\n", false).await, "narrow 5.6.3");
     let full = Server { ehlo: &["8BITMIME"], ..Server::default() };
     assert_eq!(send(&both(bare(), full), "\u{fc}\r\n", false).await, "b.example no-dsn");
     let busy = with(&[("GREETING", "421 later")]);

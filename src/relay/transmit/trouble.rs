@@ -9,6 +9,9 @@ use crate::smtp::client::{Broken, Lack, Reply, Status, Waiting};
 /// Octets of a system's or library's error text that are shown.
 const ERROR_TEXT_BYTES_MAX: usize = 300;
 
+/// The status of [`Lack::EightBit`]: conversion is required and not supported (RFC 3463 §3.7).
+const EIGHT_BIT: Status = Status(5, 6, 3);
+
 /// Why a server could not be used, or not for a recipient. Another server may do better.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -29,6 +32,7 @@ impl Trouble {
     /// As it stands for a recipient when no server did better.
     pub fn outcome(self) -> Outcome {
         match self.permanent {
+            true if self.status == EIGHT_BIT => Outcome::EightBit(self.failure),
             true => Outcome::Failed(self.failure),
             false => Outcome::Deferred(self.failure),
         }
@@ -91,7 +95,7 @@ impl Trouble {
         let (status, what) = match lack {
             Lack::Size => (Status(5, 3, 4), "the message is larger than the server takes"),
             Lack::EightBit => {
-                (Status(5, 6, 3), "the message has 8-bit text, which the server does not take")
+                (EIGHT_BIT, "the message has 8-bit text, which the server does not take")
             }
             Lack::Utf8 => {
                 let what = "the message needs internationalised addresses (SMTPUTF8), which the \

@@ -358,6 +358,7 @@ impl House {
             dsn_return: None,
             utf8: false,
             permitted: Vec::new(),
+            seven_bit: false,
         }
     }
 }

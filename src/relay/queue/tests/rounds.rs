@@ -680,3 +680,35 @@ async fn a_plan_may_come_in_parts() {
     assert_eq!(house.delivered()[3..], ["e@b.example", "f@b.example"]);
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn eight_bit_text_that_a_server_does_not_take_goes_in_seven_bits() {
+    let house = House::new(37);
+    house.plan(|message, which| {
+        let octets = match message.seven_bit && !message.message.ends_with(b"signed\r\n") {
+            true => Arc::new(b"Subject: x\r\n\r\n=C3=BC\r\n".to_vec()),
+            false => Arc::clone(&message.message),
+        };
+        let action = Action::Send { message: octets, sealed: false, utf8: false };
+        vec![Prepared { recipients: which.to_vec(), action }]
+    });
+    house.network(|consignment| match consignment.message.is_ascii() {
+        true => deliver_all(consignment),
+        false => {
+            let failure = Failure { host: None, status: "5.6.3".into(), text: "8-bit text".into() };
+            vec![Outcome::EightBit(failure); consignment.recipients.len()]
+        }
+    });
+    let running = house.start().await;
+    for text in ["\u{fc}\r\n", "\u{fc} signed\r\n"] {
+        let mut message = house.message(&["bob@b.example", "eve@b.example"], "one");
+        message.message = Arc::new(format!("Subject: x\r\n\r\n{text}").into_bytes());
+        running.send(message).await;
+    }
+    sleep(10).await;
+    assert_eq!(house.delivered(), ["bob@b.example", "eve@b.example"]);
+    assert!(running.queue.is_empty());
+    assert!(house.reports().iter().all(|report| report.contains("5.6.3")));
+    assert!(!house.reports().is_empty());
+    running.stop().await;
+}
