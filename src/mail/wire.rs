@@ -8,10 +8,11 @@
 //!
 //! # Standards
 //! RFC 2045 §6 (encodings), RFC 2046 §5.1.1 (text around parts is to be ignored), RFC 2047 (encoded
-//! words), RFC 1847 (signed and encrypted contents), RFC 5322 §2.2.3 (folding).
+//! words), RFC 1847 (signed and encrypted contents), RFC 5322 §2.2.3 (folding),
+//! RFC 6152 §3 (contents of eight bits for a server of seven).
 //!
 //! # Known gaps
-//! Content of eight bits stays so; a next server without 8BITMIME is not catered for here.
+//! Octets above 127 in header fields and between parts stay, for a server of seven bits too.
 
 mod encode;
 mod refold;
@@ -21,7 +22,7 @@ mod tests;
 use std::borrow::Cow;
 
 use super::analyse;
-use super::header::{fields, line_of, without_end};
+use super::header::{fields, header_bytes, line_of, without_end};
 use super::mime;
 use super::structure::{Content, Encoding, Part};
 
@@ -43,19 +44,43 @@ pub enum Unfit {
 
 /// `message`, fit for the wire but for dot-stuffing. Linear, and idempotent: what comes out is fit.
 pub fn conform(message: &[u8]) -> Result<Cow<'_, [u8]>, Unfit> {
-    if is_fit(message) {
+    conform_to(message, false)
+}
+
+/// The same for a server that takes no octets above 127 (RFC 6152 §3): contents that have any get
+/// another transfer encoding. Header fields and text between parts keep theirs.
+pub fn conform_to_seven_bits(message: &[u8]) -> Result<Cow<'_, [u8]>, Unfit> {
+    conform_to(message, true)
+}
+
+fn conform_to(message: &[u8], narrow: bool) -> Result<Cow<'_, [u8]>, Unfit> {
+    let narrow = narrow && !message.is_ascii();
+    if is_fit(message) && !narrow {
         return Ok(Cow::Borrowed(message));
     }
     let lines = local_line_ends(message);
-    if is_fit(&lines) {
+    if is_fit(&lines) && !narrow {
         return Ok(Cow::Owned(lines.into_owned()));
     }
     let parts = analyse(&lines).structure.parts;
     let out = Vec::with_capacity(lines.len() + lines.len() / 16);
-    let mut writer = Writer { message: &lines, at: 0, out };
+    let mut writer = Writer { message: &lines, narrow, at: 0, out };
     writer.message(&parts)?;
     debug_assert!(is_fit(&writer.out));
     Ok(Cow::Owned(writer.out))
+}
+
+/// Whether an octet above 127 stands in a header of a message: its own, a part's, or that of a
+/// message within (RFC 6532 §3).
+pub fn has_eight_bit_headers(message: &[u8]) -> bool {
+    if message.is_ascii() {
+        return false;
+    }
+    if !message[..header_bytes(message)].is_ascii() {
+        return true;
+    }
+    let parts = analyse(message).structure.parts;
+    parts.iter().any(|part| !message[part.header.range()].is_ascii())
 }
 
 /// Whether a message may go over the wire as it is.
@@ -98,6 +123,8 @@ struct Flaws {
     lone_cr: bool,
     /// A NUL (RFC 5322 §4).
     nul: bool,
+    /// An octet above 127 where there may be none.
+    eight_bit: bool,
 }
 
 impl Flaws {
@@ -128,6 +155,8 @@ impl Flaws {
 /// Writes a message anew, part by part.
 struct Writer<'a> {
     message: &'a [u8],
+    /// Whether contents may hold no octet above 127.
+    narrow: bool,
     /// Up to where the message has been written.
     at: usize,
     out: Vec<u8>,
@@ -176,10 +205,14 @@ impl Writer<'_> {
         Ok(())
     }
 
+    fn flaws(&self, body: &[u8]) -> Flaws {
+        Flaws { eight_bit: self.narrow && !body.is_ascii(), ..Flaws::of(body) }
+    }
+
     /// A part whose content is covered by a signature or is a ciphertext: as it is, or not at all.
     fn protected(&mut self, part: &Part) -> Result<(), Unfit> {
         let body = &self.message[part.body.range()];
-        if Flaws::of(body).any() {
+        if self.flaws(body).any() {
             return Err(Unfit::Protected);
         }
         refold::block(&self.message[part.header.range()], None, &mut self.out)?;
@@ -192,7 +225,7 @@ impl Writer<'_> {
         let block = &self.message[part.header.range()];
         let body = &self.message[part.body.range()];
         self.at = part.body.end as usize;
-        let flaws = Flaws::of(body);
+        let flaws = self.flaws(body);
         if !flaws.any() {
             refold::block(block, None, &mut self.out)?;
             self.out.extend_from_slice(body);
@@ -223,7 +256,7 @@ impl Writer<'_> {
             None | Some("text") => true,
             Some(_) => false,
         };
-        if text && !flaws.long && !flaws.lone_cr && !flaws.nul {
+        if text && (Flaws { lone_lf: false, ..flaws }) == Flaws::default() {
             refold::block(block, None, &mut self.out)?;
             encode::line_ends(body, &mut self.out);
             return Ok(());

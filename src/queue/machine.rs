@@ -3,7 +3,8 @@
 //! The recipients of an item that share a domain are a *leg*: they are tried together and have one
 //! schedule. A leg waits for its time, then for its turn among the legs to its domain; domains take
 //! turns, so that ten thousand messages to one of them do not keep the others waiting, and each has
-//! only so many deliveries at once.
+//! only so many deliveries at once. A leg that goes out as several copies takes more places for
+//! them while nothing else waits for these.
 
 use super::item::{Envelope, ItemId, Notify, Owed, Progress, RecipientProgress, Standing, Trouble};
 use super::schedule::Options;
@@ -360,6 +361,27 @@ impl Machine {
             }
         }
         None
+    }
+
+    /// Takes one more place for what is under way to `domain`, if one is free that nothing else
+    /// waits for. It must come back by [`Machine::give_back`].
+    pub fn take_place(&mut self, domain: &Arc<str>) -> bool {
+        let places = self.options.destination_concurrency_max;
+        let is_free = self.running < self.options.concurrency_max && self.rotation.is_empty();
+        let Some(destination) = self.destinations.get_mut(domain).filter(|_| is_free) else {
+            return false;
+        };
+        if destination.running >= places || !destination.ready.is_empty() {
+            return false;
+        }
+        self.running += 1;
+        destination.running += 1;
+        true
+    }
+
+    /// Gives a place back that [`Machine::take_place`] took.
+    pub fn give_back(&mut self, domain: &Arc<str>) {
+        self.free(domain);
     }
 
     /// When [`Machine::next`] will have something that waits for its time; nothing if all waits for

@@ -4,6 +4,7 @@ use super::*;
 use crate::base::clock::{Instant, UnixTime};
 use crate::base::ids::AccountNumber;
 use proptest::prelude::*;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn at(seconds: u64) -> Due {
@@ -62,6 +63,31 @@ fn domains_take_turns_and_have_their_places() {
     assert_eq!(&*machine.next(at(1).now).unwrap().domain, "crowd.example");
     assert!(machine.next(at(1).now).is_none());
     assert_eq!(machine.running(), 4);
+}
+
+#[test]
+fn places_beyond_the_first_are_taken_only_while_nobody_waits_for_them() {
+    let options =
+        Options { destination_concurrency_max: 3, concurrency_max: 4, ..Options::default() };
+    let mut machine = Machine::new(options, 1);
+    add(&mut machine, 1, &["x@b.example"]);
+    let task = machine.next(at(0).now).unwrap();
+    let domain = Arc::clone(&task.domain);
+    let taken = |machine: &mut Machine| (0..9).filter(|_| machine.take_place(&domain)).count();
+    assert_eq!((taken(&mut machine), machine.running()), (2, 3));
+    // Others have their turn first, of this domain and of another.
+    add(&mut machine, 2, &["x@b.example"]);
+    assert!(machine.next(at(0).now).is_none());
+    machine.give_back(&domain);
+    assert_eq!(taken(&mut machine), 0);
+    let second = machine.next(at(0).now).unwrap();
+    add(&mut machine, 3, &["x@c.example"]);
+    let third = machine.next(at(0).now).unwrap();
+    assert_eq!((taken(&mut machine), machine.running()), (0, 4));
+    [task, second, third].into_iter().for_each(|task| defer(&mut machine, task, 1));
+    assert_eq!(machine.running(), 1);
+    machine.give_back(&domain);
+    assert_eq!(machine.running(), 0);
 }
 
 #[test]

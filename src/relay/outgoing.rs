@@ -32,6 +32,9 @@ pub struct Outgoing {
     /// Recipients, by their positions, for whom somebody who may has released it from a hold: where
     /// the plan would hold it for them again, it goes out plain.
     pub permitted: Vec<usize>,
+    /// Whether a server was met that takes no 8-bit text: contents are encoded, where no signature
+    /// and no encryption of the sender's program breaks by that.
+    pub seven_bit: bool,
 }
 
 /// One recipient of an [`Outgoing`].
@@ -96,6 +99,8 @@ pub enum Action {
         message: Arc<Vec<u8>>,
         /// Whether its content is sealed to the recipients: a report must not quote it.
         sealed: bool,
+        /// Whether a header field of it needs SMTPUTF8, as the sender has said.
+        utf8: bool,
     },
     /// Keep it until its owner or the administrator decides.
     Hold {
@@ -121,8 +126,7 @@ pub enum Action {
 /// Looks up keys, plans, seals and signs. The runner asks before each attempt.
 pub trait Prepare: Send + Sync {
     /// Says what to do for the recipients at `which`, or for some of them: for the others it is
-    /// asked again when that is done. So the copies that are in memory at once, and the connections
-    /// that carry them, stay few.
+    /// asked again when that is done. So the copies that are in memory at once stay few.
     fn prepare<'a>(
         &'a self,
         message: &'a Outgoing,
@@ -163,7 +167,7 @@ pub struct Consignment {
     pub envelope_id: Option<String>,
     /// RET.
     pub dsn_return: Option<DsnReturn>,
-    /// Whether an address or a header needs SMTPUTF8.
+    /// Whether a header field needs SMTPUTF8; addresses speak for themselves.
     pub utf8: bool,
 }
 
@@ -185,6 +189,8 @@ pub enum Outcome {
     Deferred(Failure),
     /// Never.
     Failed(Failure),
+    /// Never as it is: it has 8-bit text, which no server of the domain takes (RFC 6152 §3).
+    EightBit(Failure),
 }
 
 /// Why a recipient was not reached.

@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// How long one round may take: above all that RFC 5321 §4.5.3.2 grants a slow server for one
-/// message, so that only a fault of ours meets it.
-const ROUND_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long one step of a round may take, its preparation or one copy on its way: above all that
+/// RFC 5321 §4.5.3.2 grants a slow server for one message, so that only a fault of ours meets it.
+const STEP_TIME_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// When an attempt has taken so long, nothing more is begun in it: who waits for his part of the
-/// plan is tried again at his time.
+/// plan, or for his copy's turn, is tried again at his time.
 const PARTS_TIME_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// How long after its lifetime an item is kept for a report that its owner cannot be given.
@@ -55,6 +55,7 @@ pub async fn run(parts: Parts, mut stopping: watch::Receiver<bool>) {
     let runner = Arc::new(Runner {
         reporter: Reporter::new(&parts.hostname, Arc::clone(&parts.deliver), queue.world()),
         parts,
+        stopping: stopping.clone(),
     });
     let mut rounds = JoinSet::new();
     let work = async {
@@ -92,6 +93,7 @@ async fn wait(queue: &Queue) {
 
 struct Runner {
     parts: Parts,
+    stopping: watch::Receiver<bool>,
     reporter: Reporter,
 }
 
@@ -110,6 +112,26 @@ type Parcel = (Vec<usize>, bool, Consignment);
 
 /// What became of a copy.
 type Sent = (Vec<usize>, bool, Vec<Outcome>);
+
+/// A place among those that may be busy at once, beside the one that a round has by its task.
+struct Extra {
+    queue: Queue,
+    domain: Arc<str>,
+}
+
+impl Extra {
+    fn take(queue: &Queue, domain: &Arc<str>) -> Option<Extra> {
+        let taken = queue.machine().take_place(domain);
+        taken.then(|| Extra { queue: queue.clone(), domain: Arc::clone(domain) })
+    }
+}
+
+impl Drop for Extra {
+    fn drop(&mut self) {
+        self.queue.machine().give_back(&self.domain);
+        self.queue.wake();
+    }
+}
 
 impl Round {
     fn next(runner: &Arc<Runner>) -> Option<Round> {
@@ -169,6 +191,11 @@ fn as_permitted(message: &Arc<Outgoing>, task: &Task) -> Arc<Outgoing> {
     }
 }
 
+/// The message as one that is to be encoded in seven bits.
+fn narrow(message: &Arc<Outgoing>) -> Arc<Outgoing> {
+    Arc::new(Outgoing { seven_bit: true, ..Outgoing::clone(message) })
+}
+
 impl Drop for Round {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
@@ -191,19 +218,20 @@ impl Runner {
             return Vec::new();
         }
         let (began, mut judged) = (Instant::now(), Vec::new());
-        let mut unplanned = task.waiting.clone();
-        while began.elapsed() < PARTS_TIME_MAX {
-            let part = async {
-                let prepared = self.parts.prepare.prepare(message, &unplanned).await;
-                let prepared = once_each(prepared, &unplanned);
-                let planned = prepared.iter().flat_map(|it| it.recipients.clone());
-                let planned: Vec<usize> = planned.collect();
-                (planned, self.carry_out(message, task, prepared).await)
-            };
-            let Ok((planned, verdicts)) = timeout(ROUND_TIME_MAX, part).await else { break };
-            judged.extend(verdicts);
+        let (mut unplanned, mut wide) = (task.waiting.clone(), Vec::new());
+        let mut message = Arc::clone(message);
+        loop {
+            let preparing = self.parts.prepare.prepare(&message, &unplanned);
+            let Ok(prepared) = timeout(STEP_TIME_MAX, preparing).await else { break };
+            let prepared = once_each(prepared, &unplanned);
+            let planned = prepared.iter().flat_map(|it| it.recipients.clone());
+            let planned: Vec<usize> = planned.collect();
+            judged.extend(self.carry_out(&message, task, prepared, began, &mut wide).await);
             unplanned.retain(|at| !planned.contains(at));
-            if planned.is_empty() || unplanned.is_empty() {
+            if unplanned.is_empty() && !wide.is_empty() {
+                (unplanned, message) = (std::mem::take(&mut wide), narrow(&message));
+            }
+            if planned.is_empty() || unplanned.is_empty() || !self.goes_on(began) {
                 break;
             }
         }
@@ -214,18 +242,26 @@ impl Runner {
         judged
     }
 
-    /// Does what was planned; what goes to servers goes side by side.
+    /// Whether more may be begun in an attempt.
+    fn goes_on(&self, began: Instant) -> bool {
+        began.elapsed() < PARTS_TIME_MAX && !*self.stopping.borrow()
+    }
+
+    /// Does what was planned. Whoever can have the message with 7-bit text alone is `wide`, and has
+    /// no verdict yet.
     async fn carry_out(
         &self,
         message: &Arc<Outgoing>,
         task: &Task,
         prepared: Vec<Prepared>,
+        began: Instant,
+        wide: &mut Vec<usize>,
     ) -> Vec<Judged> {
         let (mut judged, mut sends) = (Vec::new(), Vec::new());
         for Prepared { recipients, action } in prepared {
             let (verdict, sealed) = match action {
-                Action::Send { message: octets, sealed } => {
-                    let consignment = consignment(message, task, &recipients, octets);
+                Action::Send { message: octets, sealed, utf8 } => {
+                    let consignment = consignment(message, task, &recipients, octets, utf8);
                     sends.push((recipients, sealed, consignment));
                     continue;
                 }
@@ -240,36 +276,61 @@ impl Runner {
             };
             judged.extend(recipients.into_iter().map(|at| (at, verdict.clone(), sealed)));
         }
-        for (recipients, sealed, outcomes) in self.send_all(sends).await {
+        for (recipients, sealed, outcomes) in self.send_all(sends, &task.domain, began).await {
             for (at, outcome) in recipients.into_iter().zip(outcomes) {
                 if let Outcome::Delivered { host, tls, .. } = &outcome {
                     self.log_delivery(message, task, at, host, *tls);
                 }
-                judged.push((at, verdict(outcome), sealed));
+                match outcome {
+                    Outcome::EightBit(_) if !message.seven_bit => wide.push(at),
+                    outcome => judged.push((at, verdict(outcome), sealed)),
+                }
             }
         }
         judged
     }
 
-    /// Most messages go out as one copy, which needs no task of its own. A panic in one of several
-    /// leaves its recipients without a verdict; the caller defers them.
-    async fn send_all(&self, mut sends: Vec<Parcel>) -> Vec<Sent> {
+    /// Sends copies at the place of the round, one after another, and side by side where more
+    /// places are free: each has a connection, and the places bound these. A copy that does not
+    /// come to its end, or to its turn in time, leaves its recipients without a verdict; the caller
+    /// defers them.
+    async fn send_all(
+        &self,
+        mut sends: Vec<Parcel>,
+        domain: &Arc<str>,
+        began: Instant,
+    ) -> Vec<Sent> {
+        // Most messages go out as one copy, which needs no task of its own.
         if sends.len() == 1
-            && let Some((recipients, sealed, consignment)) = sends.pop()
+            && let Some(one) = sends.pop()
         {
-            return vec![(recipients, sealed, self.parts.transmit.transmit(consignment).await)];
+            return Vec::from_iter(send(&*self.parts.transmit, one).await);
         }
-        let mut sending = JoinSet::new();
-        for (recipients, sealed, consignment) in sends {
-            let transmit = Arc::clone(&self.parts.transmit);
-            sending
-                .spawn(async move { (recipients, sealed, transmit.transmit(consignment).await) });
+        let (mut sending, mut out) = (JoinSet::new(), Vec::new());
+        let (mut is_own_free, mut is_first) = (true, true);
+        loop {
+            while !sends.is_empty() && (std::mem::take(&mut is_first) || self.goes_on(began)) {
+                let extra = match std::mem::take(&mut is_own_free) {
+                    true => None,
+                    false => match Extra::take(&self.parts.queue, domain) {
+                        Some(extra) => Some(extra),
+                        None => break,
+                    },
+                };
+                let Some(one) = sends.pop() else { break };
+                let transmit = Arc::clone(&self.parts.transmit);
+                sending.spawn(async move { (send(&*transmit, one).await, extra) });
+            }
+            match sending.join_next().await {
+                None => return out,
+                Some(Ok((sent, extra))) => {
+                    out.extend(sent);
+                    is_own_free |= extra.is_none();
+                }
+                // Whose place it was is not known; that of the round is nobody's when all ended.
+                Some(Err(_)) => is_own_free |= sending.is_empty(),
+            }
         }
-        let mut out = Vec::new();
-        while let Some(sent) = sending.join_next().await {
-            out.extend(sent);
-        }
-        out
     }
 
     fn log_delivery(&self, message: &Outgoing, task: &Task, at: usize, host: &str, tls: bool) {
@@ -369,6 +430,12 @@ impl Runner {
     }
 }
 
+/// Sends one copy; `None` if that came to no end.
+async fn send(transmit: &dyn Transmit, (recipients, sealed, consignment): Parcel) -> Option<Sent> {
+    let sent = timeout(STEP_TIME_MAX, transmit.transmit(consignment)).await;
+    sent.ok().map(|outcomes| (recipients, sealed, outcomes))
+}
+
 /// Makes sure that nobody is planned who was not asked about, and nobody twice: the first counts.
 fn once_each(prepared: Vec<Prepared>, which: &[usize]) -> Vec<Prepared> {
     let mut left: Vec<usize> = which.to_vec();
@@ -389,6 +456,7 @@ fn consignment(
     task: &Task,
     recipients: &[usize],
     octets: Arc<Vec<u8>>,
+    utf8: bool,
 ) -> Consignment {
     let to = recipients.iter().filter_map(|at| message.recipients.get(*at).cloned());
     Consignment {
@@ -399,7 +467,7 @@ fn consignment(
         message: octets,
         envelope_id: message.envelope_id.clone(),
         dsn_return: message.dsn_return,
-        utf8: message.utf8,
+        utf8,
     }
 }
 
@@ -409,7 +477,9 @@ fn verdict(outcome: Outcome) -> Verdict {
             Verdict::Delivered { reply: Trouble::new(Some(&host), "2.0.0", &reply), dsn }
         }
         Outcome::Deferred(failure) => Verdict::Deferred(convert::trouble(&failure)),
-        Outcome::Failed(failure) => Verdict::Failed(convert::trouble(&failure)),
+        Outcome::Failed(failure) | Outcome::EightBit(failure) => {
+            Verdict::Failed(convert::trouble(&failure))
+        }
     }
 }
 

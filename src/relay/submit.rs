@@ -238,6 +238,7 @@ impl Submission<'_> {
             dsn_return: transaction.dsn_return,
             utf8: transaction.utf8,
             permitted: Vec::new(),
+            seven_bit: false,
         }
     }
 

@@ -245,3 +245,52 @@ proptest! {
         same(message.as_bytes());
     }
 }
+
+#[test]
+fn octets_above_127_are_told_apart_by_where_they_stand() {
+    let parts = |of_part: &str, text: &str| {
+        format!(
+            "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+             Content-Description: {of_part}\r\n\r\n{text}\r\n--b--\r\n"
+        )
+    };
+    for (message, expected) in [
+        ("Subject: x\r\n\r\nu\r\n".to_owned(), false),
+        ("Subject: x\r\n\r\n\u{fc}: \u{fc}\r\n".to_owned(), false),
+        ("Subject: \u{fc}\r\n\r\nu\r\n".to_owned(), true),
+        (parts("d", "\u{fc}"), false),
+        (parts("\u{fc}", "u"), true),
+        (String::new(), false),
+    ] {
+        assert_eq!(has_eight_bit_headers(message.as_bytes()), expected, "{message:?}");
+    }
+}
+
+#[test]
+fn contents_of_eight_bits_are_encoded_for_a_server_of_seven() {
+    let parts = |kind: &str| {
+        format!(
+            "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/{kind}; boundary=b\r\n\r\n\
+             --b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: 8bit\r\n\r\nGr\u{fc}\u{df}e, -- Ann\r\n--b\r\n\
+             Content-Type: text/html\r\n\r\n<b>left as it is</b>\r\n--b--\r\n"
+        )
+    };
+    let single = "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                  Content-Transfer-Encoding: 8bit\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    let cyrillic = format!(
+        "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                            Content-Transfer-Encoding: 8bit\r\n\r\n{}\r\n",
+        "\u{416}".repeat(300)
+    );
+    for message in [single.to_owned(), cyrillic, parts("mixed")] {
+        let out = conform_to_seven_bits(message.as_bytes()).unwrap();
+        assert!(out.is_ascii() && is_fit(&out), "{}", String::from_utf8_lossy(&out));
+        assert_eq!(meaning(message.as_bytes()), meaning(&out));
+        assert!(matches!(conform_to_seven_bits(&out), Ok(Cow::Borrowed(_))));
+        assert!(matches!(conform(message.as_bytes()), Ok(Cow::Borrowed(_))));
+    }
+    assert_eq!(conform_to_seven_bits(parts("signed").as_bytes()), Err(Unfit::Protected));
+    let field = "Subject: \u{fc}\r\n\r\nu\r\n";
+    assert_eq!(conform_to_seven_bits(field.as_bytes()).unwrap(), field.as_bytes());
+}

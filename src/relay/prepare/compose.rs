@@ -14,8 +14,8 @@ use crate::pgp::{MimeError, PeerCert, PeerKind, autocrypt_field, seal_mime};
 use crate::plan::{Plan, Why};
 use crate::relay::outgoing::{Action, Outgoing, Prepared};
 
-/// Copies for one recipient each that are made at once: each needs a connection of its own. Postfix
-/// `default_destination_concurrency_limit`.
+/// Copies for one recipient each that are made at once: as many as go side by side where there are
+/// places (Postfix `default_destination_concurrency_limit`).
 pub(super) const ALONE_MAX: usize = 20;
 /// Octets of the messages in such copies.
 const ALONE_BYTES_MAX: usize = 64 << 20;
@@ -39,6 +39,9 @@ struct Source {
     /// An Autocrypt field to put in front, or nothing.
     autocrypt: Vec<u8>,
     from_domain: Option<String>,
+    /// Whether its sender has said that it needs SMTPUTF8.
+    utf8: bool,
+    seven_bit: bool,
     sign: Arc<dyn Sign>,
 }
 
@@ -116,6 +119,8 @@ impl Preparer {
         Source {
             message: Arc::clone(&message.message),
             autocrypt: autocrypt.unwrap_or_default(),
+            utf8: message.utf8,
+            seven_bit: message.seven_bit,
             from_domain: author.map(|author| author.domain().to_owned()),
             sign: Arc::clone(&self.world.sign),
         }
@@ -139,7 +144,7 @@ impl Preparer {
                 .map(|sealed| source.signed_if_fit(&sealed))
         });
         let action = match made.await {
-            Some(Ok(Ok(message))) => Action::Send { message, sealed: true },
+            Some(Ok(Ok((message, utf8)))) => Action::Send { message, sealed: true, utf8 },
             Some(Ok(Err(unfit))) => unfit,
             Some(Err(MimeError::TooLarge)) => {
                 Action::Bounce { status: "5.3.4", why: MimeError::TooLarge.to_string() }
@@ -160,7 +165,7 @@ impl Preparer {
             source.signed_if_fit(&source.with_autocrypt())
         });
         let action = match made.await {
-            Some(Ok(message)) => Action::Send { message, sealed },
+            Some(Ok((message, utf8))) => Action::Send { message, sealed, utf8 },
             Some(Err(unfit)) => unfit,
             None => died(),
         };
@@ -173,17 +178,21 @@ impl Source {
         [&self.autocrypt[..], &self.message].concat()
     }
 
-    /// The message as it can go over the wire, its signatures in front; or why it cannot.
-    fn signed_if_fit(&self, message: &[u8]) -> Result<Arc<Vec<u8>>, Action> {
+    /// The message as it can go over the wire, its signatures in front, and whether it needs
+    /// SMTPUTF8; or why it cannot. RFC 6531 §3.6 lets a sender say SMTPUTF8 without need.
+    fn signed_if_fit(&self, message: &[u8]) -> Result<(Arc<Vec<u8>>, bool), Action> {
         // RFC 3463 §3.7: conversion is required and not possible.
         let unfit = |why: wire::Unfit| Action::Bounce { status: "5.6.3", why: why.to_string() };
-        let message = wire::conform(message).map_err(unfit)?;
+        let narrow = self.seven_bit.then(|| wire::conform_to_seven_bits(message).ok()).flatten();
+        let message = narrow.map_or_else(|| wire::conform(message), Ok).map_err(unfit)?;
         let domain = self.from_domain.as_deref();
         let fields = domain.and_then(|domain| self.sign.sign(&message, domain));
-        Ok(Arc::new(match fields {
+        let utf8 = self.utf8 && wire::has_eight_bit_headers(&message);
+        let signed = match fields {
             Some(fields) => [fields, message.into_owned()].concat(),
             None => message.into_owned(),
-        }))
+        };
+        Ok((Arc::new(signed), utf8))
     }
 }
 

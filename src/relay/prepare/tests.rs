@@ -172,6 +172,7 @@ fn outgoing(fields: &str, recipients: &[&str]) -> Outgoing {
         dsn_return: None,
         utf8: false,
         permitted: Vec::new(),
+        seven_bit: false,
     }
 }
 
@@ -489,4 +490,33 @@ async fn explanations_name_rule_and_reason() {
     assert_eq!(world.preparer.explain(&alice, &bob).await.plan.as_str(), "seal");
     let other = world.preparer.explain(&alice, &address("x@two.example")).await;
     assert_eq!((other.plan.as_str(), other.policy, other.rule), ("hold", Policy::Hold, None));
+}
+
+/// RFC 6531 §3.6: it may be said without need, and then no server has to have it.
+#[tokio::test]
+async fn smtputf8_is_needed_where_it_was_said_and_a_header_is_not_ascii() {
+    let world = world(ruled(Policy::Prefer, &[]));
+    for (fields, said, needed) in [
+        ("To: bob@b.example\r\n", true, false),
+        ("To: B\u{fc}b <bob@b.example>\r\n", true, true),
+        ("To: B\u{fc}b <bob@b.example>\r\n", false, false),
+    ] {
+        let message = Outgoing { utf8: said, ..outgoing(fields, &["bob@b.example"]) };
+        let prepared = world.preparer.prepare(&message, &[0]).await;
+        let Action::Send { utf8, .. } = &prepared[0].action else { panic!("{prepared:?}") };
+        assert_eq!(*utf8, needed, "{fields:?} {said}");
+    }
+}
+
+#[tokio::test]
+async fn text_for_a_server_of_seven_bits_is_encoded_and_signed_anew() {
+    let world = world(ruled(Policy::Prefer, &[]));
+    let mut message = outgoing("To: bob@b.example\r\n", &["bob@b.example"]);
+    let text = "From: alice@our.example\r\nTo: bob@b.example\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    message.message = Arc::new(text.as_bytes().to_vec());
+    for seven_bit in [false, true] {
+        message.seven_bit = seven_bit;
+        let copies = world.copies(&message).await;
+        assert_eq!((copies.len(), copies[0].1.is_ascii()), (1, seven_bit));
+    }
 }

@@ -49,6 +49,7 @@ pub(in super::super) fn outgoing(envelope: Envelope, message: Vec<u8>) -> Outgoi
         }),
         utf8: envelope.utf8,
         permitted: Vec::new(),
+        seven_bit: false,
     }
 }
 

@@ -1,20 +1,22 @@
 //! One attempt: places, addresses, connections, and what becomes of each recipient.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::connection::{Connection, handshake, within};
+use super::connection::{Bound, Connection, handshake, within};
 use super::events::TransmitEvent;
 use super::pool::{Key, close};
 use super::trouble::{Trouble, refused};
 use super::{Settings, TlsPolicy, Transmitter};
+use crate::base::entropy;
 use crate::relay::outgoing::{Consignment, Outcome};
 use crate::relay::route::{self, Addresses, Place};
-use crate::smtp::client::limits::TRANSACTION_RECIPIENTS_MAX;
-use crate::smtp::client::{self, Broken, Content, Envelope, Event, Recipient, Verdict};
+use crate::smtp::client::limits::{GROUP_RECIPIENTS_MAX, TRANSACTION_RECIPIENTS_MAX};
+use crate::smtp::client::{self, Broken, Content, Envelope, Event, Recipient, Reply, Verdict};
 
 /// Connections of one attempt. Postfix `smtp_mx_address_limit` is 5; each family counts here.
 const CONNECTIONS_MAX: usize = 10;
@@ -35,6 +37,7 @@ pub(super) struct Attempt<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// The best explanation so far for those.
     troubles: Vec<Option<Trouble>>,
+    /// Until when another host, or another transaction, is begun.
     until: Instant,
     generation: u64,
     connections: usize,
@@ -230,7 +233,7 @@ impl<'a> Attempt<'a> {
         let (host, told, timeouts) = (Arc::clone(host), Arc::clone(told), Arc::clone(timeouts));
         let mut connection = Connection::new(stream, target, host, told, tls, timeouts);
         loop {
-            match connection.event(self.until).await {
+            match connection.event(Bound::All(self.until)).await {
                 Event::Ready => return Ok(connection),
                 Event::StartTls => {
                     let secured = connection.secure(dial, settings.check).await;
@@ -248,12 +251,15 @@ impl<'a> Attempt<'a> {
 
     /// Offers the message for all that are undecided, and keeps the connection for the next.
     async fn transact(&mut self, mut connection: Connection, key: &Key, reused: bool) -> Ended {
-        let undecided: Vec<usize> = self.undecided().collect();
+        let mut undecided = VecDeque::from(self.undecided_in_turn());
         let (mut ended, mut first) = (Ended::Answered, reused);
-        for which in undecided.chunks(TRANSACTION_RECIPIENTS_MAX) {
+        loop {
+            let many = undecided.len().min(TRANSACTION_RECIPIENTS_MAX);
+            let which: Vec<usize> = undecided.drain(..many).collect();
             let before = connection.client.turns();
-            connection.client.begin(Arc::new(self.envelope(which)));
-            let Event::Done(verdicts) = connection.event(self.until).await else {
+            connection.client.begin(Arc::new(self.envelope(&which)));
+            let naming = Instant::now() + self.settings.options.timeouts.recipients;
+            let Event::Done(verdicts) = connection.event(Bound::Naming(naming)).await else {
                 ended = Ended::Broken;
                 break;
             };
@@ -264,11 +270,15 @@ impl<'a> Attempt<'a> {
             }
             connection.transactions += 1;
             self.report(&connection, &verdicts, reused);
+            undecided.extend(crowded(&which, &verdicts));
             for (index, verdict) in which.iter().zip(verdicts) {
                 self.judge(*index, verdict, &connection);
             }
             if !connection.client.is_ready() {
                 ended = Ended::Broken;
+                break;
+            }
+            if undecided.is_empty() || Instant::now() >= self.until {
                 break;
             }
         }
@@ -281,6 +291,19 @@ impl<'a> Attempt<'a> {
     fn undecided(&self) -> impl Iterator<Item = usize> {
         let outcomes = self.outcomes.iter().enumerate();
         outcomes.filter(|(_, outcome)| outcome.is_none()).map(|(index, _)| index)
+    }
+
+    /// The same, from anywhere where not all may have their turn in time: none of them stands
+    /// behind slow ones in each attempt.
+    fn undecided_in_turn(&self) -> Vec<usize> {
+        let mut undecided: Vec<usize> = self.undecided().collect();
+        if undecided.len() > GROUP_RECIPIENTS_MAX {
+            let entropy = self.transmitter.world.entropy.as_ref();
+            let random = u64::from_le_bytes(entropy::bytes(entropy));
+            let first = random % undecided.len() as u64;
+            undecided.rotate_left(first as usize);
+        }
+        undecided
     }
 
     fn envelope(&self, which: &[usize]) -> Envelope {
@@ -313,11 +336,12 @@ impl<'a> Attempt<'a> {
                 tls: protected,
                 dsn: connection.client.extensions().dsn,
             },
-            // Who asks for TLS after a handshake failed does not speak of the mail.
-            Verdict::Refused(reply) if reply.is_permanent() && (protected || reply.code != 530) => {
+            Verdict::Refused(reply) if is_final(&reply, protected) => {
                 Outcome::Failed(refused(host, &reply))
             }
             Verdict::Refused(reply) => return self.note(index, &Trouble::reply(host, &reply)),
+            Verdict::Crowded(reply) => return self.note(index, &Trouble::crowded(host, &reply)),
+            Verdict::Unnamed => return self.note(index, &Trouble::unnamed(host)),
             Verdict::Lacking(lack) => return self.note(index, &Trouble::lacking(host, lack)),
             Verdict::Broken(broken) => return self.note(index, &Trouble::broken(host, &broken)),
             Verdict::Unknown(broken) => Trouble::broken(host, &broken).outcome(),
@@ -363,6 +387,20 @@ impl<'a> Attempt<'a> {
             reused,
         });
     }
+}
+
+/// Who may be taken in another transaction, because this one was too many: it has to have been of
+/// use to somebody, or it would be the same again.
+fn crowded<'a>(which: &'a [usize], verdicts: &'a [Verdict]) -> impl Iterator<Item = usize> + 'a {
+    let of_use = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Accepted(_)));
+    let both = which.iter().zip(verdicts).filter(move |_| of_use);
+    both.filter(|(_, verdict)| matches!(verdict, Verdict::Crowded(_))).map(|(index, _)| *index)
+}
+
+/// Whether a no is believed for ever. Who asks for TLS after a handshake failed does not speak of
+/// the mail, and where there were too many recipients fewer may do (RFC 5321 §4.5.3.1.10).
+fn is_final(reply: &Reply, protected: bool) -> bool {
+    reply.is_permanent() && !reply.is_too_many() && (protected || reply.code != 530)
 }
 
 /// The kept connection had died: the server said nothing to this message, or only goodbye.

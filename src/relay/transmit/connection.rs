@@ -43,6 +43,16 @@ pub(super) struct Connection {
     patience: Patience,
 }
 
+/// What bounds a wait beside the patience with one reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    /// All of it ends then.
+    All(Instant),
+    /// No recipient is named to the server any more then; each reply has its whole time (RFC 5321
+    /// §4.5.3.2).
+    Naming(Instant),
+}
+
 /// Since when something is waited for.
 struct Patience {
     what: (Waiting, u64),
@@ -78,10 +88,12 @@ impl Connection {
         }
     }
 
-    /// What the machine has to tell next. `until` bounds all but the way of a message that has
-    /// begun to go out: that is not broken off while it moves.
-    pub async fn event(&mut self, until: Instant) -> Event {
+    /// What the machine has to tell next.
+    pub async fn event(&mut self, bound: Bound) -> Event {
         loop {
+            if matches!(bound, Bound::Naming(at) if Instant::now() >= at) {
+                self.client.cut_short();
+            }
             if let Some(event) = self.client.next_event() {
                 self.patience.message = None;
                 return event;
@@ -90,7 +102,7 @@ impl Connection {
             if waiting == Waiting::Closed {
                 return Event::Broken(Broken::Closed);
             }
-            let deadline = self.deadline(waiting, until);
+            let deadline = self.deadline(waiting, bound);
             match timeout_at(deadline, poll_fn(|context| self.poll_step(context))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => self.client.give_up(Broken::Closed),
@@ -119,9 +131,9 @@ impl Connection {
         self.client.quit();
         let limit = self.timeouts.quit;
         let _ = timeout(limit, async {
-            let until = Instant::now() + limit;
+            let bound = Bound::All(Instant::now() + limit);
             while self.client.waiting() != Waiting::Closed {
-                self.event(until).await;
+                self.event(bound).await;
             }
             self.stream.shutdown().await
         })
@@ -129,7 +141,7 @@ impl Connection {
     }
 
     /// The time runs from the last reply, or from the last piece of the message that went out.
-    fn deadline(&mut self, waiting: Waiting, until: Instant) -> Instant {
+    fn deadline(&mut self, waiting: Waiting, bound: Bound) -> Instant {
         let patience = &mut self.patience;
         let what = (waiting, self.client.turns());
         if waiting == Waiting::DataBlock {
@@ -141,7 +153,10 @@ impl Connection {
             (patience.what, patience.since) = (what, Instant::now());
         }
         let deadline = patience.since + self.timeouts.of(waiting);
-        if waiting == Waiting::DataEnd { deadline } else { deadline.min(until) }
+        match bound {
+            Bound::All(until) => deadline.min(until),
+            Bound::Naming(_) => deadline,
+        }
     }
 
     /// Writes or reads once.

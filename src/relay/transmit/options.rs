@@ -70,8 +70,11 @@ pub struct Timeouts {
     pub data_end: Duration,
     /// The reply to QUIT; nothing hangs on it.
     pub quit: Duration,
-    /// All of one attempt, over all hosts, until a message is asked for.
+    /// Going from host to host until one is ready for mail: after that no other one is asked.
     pub attempt: Duration,
+    /// Naming the recipients of one transaction. Whoever was not named by then is tried again
+    /// later, and the message goes to those who were accepted.
+    pub recipients: Duration,
     /// All of one message's octets.
     pub message: Duration,
 }
@@ -91,6 +94,8 @@ impl Default for Timeouts {
             data_end: minutes(10),
             quit: Duration::from_secs(5),
             attempt: minutes(20),
+            // Six recipients at the slowest that §4.5.3.2.3 grants, so that each attempt gets on.
+            recipients: minutes(30),
             message: minutes(60),
         }
     }

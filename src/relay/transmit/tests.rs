@@ -31,12 +31,17 @@ struct Server {
     messages_max: usize,
     /// Whether its handshakes work.
     tls_works: bool,
+    /// How many recipients it takes in one transaction, and its reply to others.
+    crowd: Option<(usize, &'static str)>,
+    /// How long it thinks about each command that begins so.
+    slow: Option<(&'static str, Duration)>,
 }
 
 impl Default for Server {
     fn default() -> Self {
         let ehlo = &["PIPELINING", "8BITMIME", "DSN"];
-        Server { ehlo, replies: Vec::new(), messages_max: usize::MAX, tls_works: true }
+        let (replies, messages_max) = (Vec::new(), usize::MAX);
+        Server { ehlo, replies, messages_max, tls_works: true, crowd: None, slow: None }
     }
 }
 
@@ -52,7 +57,7 @@ struct Network {
 
 /// `reply` may be `hang` (no reply ever) or `close`; either may stand behind other words, too.
 async fn serve(network: Arc<Network>, server: Server, mut stream: DuplexStream) {
-    let mut talk = Talk { network, server, messages: 0 };
+    let mut talk = Talk { network, server, messages: 0, recipients: 0 };
     let greeting = talk.reply("GREETING", "220 mx.example ESMTP");
     if talk.say(&mut stream, &greeting).await {
         while let Some(line) = read_line(&mut stream).await {
@@ -67,6 +72,8 @@ struct Talk {
     network: Arc<Network>,
     server: Server,
     messages: usize,
+    /// Recipients of the transaction under way.
+    recipients: usize,
 }
 
 impl Talk {
@@ -104,6 +111,11 @@ impl Talk {
 
     async fn answer(&mut self, stream: &mut DuplexStream, line: &str) -> bool {
         self.network.heard.lock().unwrap().push(line.to_owned());
+        if let Some((verb, pause)) = self.server.slow
+            && line.starts_with(verb)
+        {
+            sleep(pause).await;
+        }
         let usual = match line.split(' ').next().unwrap_or_default() {
             "EHLO" => {
                 let mut lines = vec!["mx.example"];
@@ -123,6 +135,17 @@ impl Talk {
         let mut reply = self.reply(line, &usual);
         if line.starts_with("MAIL") && self.messages >= self.server.messages_max {
             reply = "close".to_owned();
+        }
+        self.recipients = match line.split(' ').next() {
+            Some("RCPT") => self.recipients + 1,
+            Some("MAIL") => 0,
+            _ => self.recipients,
+        };
+        if let Some((max, no)) = self.server.crowd
+            && self.recipients > max
+            && line.starts_with("RCPT")
+        {
+            reply = no.to_owned();
         }
         if !self.say(stream, &reply).await || line == "QUIT" {
             return false;
@@ -296,6 +319,7 @@ fn short(outcome: &Outcome) -> String {
         }
         Outcome::Deferred(failure) => format!("later {}", failure.status),
         Outcome::Failed(failure) => format!("never {}", failure.status),
+        Outcome::EightBit(failure) => format!("narrow {}", failure.status),
     }
 }
 
@@ -471,6 +495,16 @@ async fn a_server_that_fails_leads_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_the_session_hears_quit() {
+    for reply in [("GREETING", "554 5.7.1 go away"), ("EHLO", "521 no mail here")] {
+        let site = two(with(&[reply]));
+        assert_eq!(site.send("domain.example", &["x"]).await, ["b.example"]);
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(site.network.heard("QUIT"), 1, "{reply:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_final_no_is_believed_and_nobody_else_is_asked() {
     for (reply, status) in [
         (("MAIL", "550 5.7.1 not you"), "never 5.7.1"),
@@ -515,6 +549,27 @@ async fn many_recipients_go_in_several_transactions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recipients_that_were_too_many_go_in_another_transaction() {
+    for no in ["552 too many", "552 5.5.3 too many", "452 4.5.3 too many"] {
+        let site = two(Server { crowd: Some((2, no)), ..Server::default() });
+        let got = site.send("domain.example", &["a", "b", "c", "d", "e"]).await;
+        assert_eq!(got, ["a.example"; 5], "{no}");
+        assert_eq!((site.network.heard("MAIL"), site.network.connected().len()), (3, 1));
+    }
+    // Where not one is taken it is no matter of their number, unless it says so.
+    let send = async |no| {
+        let site = one(Server { crowd: Some((0, no)), ..Server::default() });
+        site.send("other.example", &["a", "b"]).await
+    };
+    assert_eq!(send("552 full").await, ["never 5.2.2"; 2]);
+    assert_eq!(send("552 5.5.3 too many").await, ["later 4.5.3"; 2]);
+    // The end of the message decides for those who were accepted, and nobody is asked in a circle.
+    let site = one(Server { crowd: Some((1, "552 too many")), ..with(&[("END", "451 later")]) });
+    assert_eq!(site.send("other.example", &["a", "b"]).await, ["later 4.0.0", "later 4.5.3"]);
+    assert_eq!(site.network.heard("MAIL"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_no_server_can_take_comes_back_and_what_one_might_waits() {
     let send = async |site: &Site, message: &str, utf8: bool| {
         let recipients = std::iter::once("x@domain.example".to_owned());
@@ -526,10 +581,10 @@ async fn what_no_server_can_take_comes_back_and_what_one_might_waits() {
     let small = || Server { ehlo: &["SIZE 10"], ..Server::default() };
     let both =
         |first, second| Site::new(options(), vec![("192.0.2.1", first), ("192.0.2.2", second)]);
-    assert_eq!(send(&both(bare(), bare()), "\u{fc}\r\n", false).await, "never 5.6.3");
+    assert_eq!(send(&both(bare(), bare()), "\u{fc}\r\n", false).await, "narrow 5.6.3");
     assert_eq!(send(&both(bare(), bare()), "u\r\n", true).await, "never 5.6.7");
     assert_eq!(send(&both(small(), small()), "more than ten\r\n", false).await, "never 5.3.4");
-    assert_eq!(send(&both(small(), bare()), "\u{fc}\r\n", false).await, "never 5.6.3");
+    assert_eq!(send(&both(small(), bare()), "\u{fc}\r\n", false).await, "narrow 5.6.3");
     let full = Server { ehlo: &["8BITMIME"], ..Server::default() };
     assert_eq!(send(&both(bare(), full), "\u{fc}\r\n", false).await, "b.example no-dsn");
     let busy = with(&[("GREETING", "421 later")]);
@@ -575,8 +630,44 @@ async fn each_wait_has_its_time() {
     let site = Site::new(hasty, servers.map(hang).into());
     let began = Instant::now();
     assert!(site.send("domain.example", &["x"]).await[0].starts_with("later 4.4"));
-    assert!(began.elapsed() < minutes(4) + Duration::from_secs(1));
+    // A server that is ready for mail has its whole time, and then nobody else is asked.
+    let took = began.elapsed();
+    assert!(took >= minutes(5) && took < minutes(5) + Duration::from_secs(1), "{took:?}");
     assert_eq!(site.network.connected().len(), 1);
+    let site = Site::new(
+        Options { timeouts: Timeouts { attempt: minutes(4), ..Timeouts::default() }, ..options() },
+        vec![("192.0.2.1", with(&[("EHLO", "hang")])), ("192.0.2.2", Server::default())],
+    );
+    let began = Instant::now();
+    assert_eq!(site.send("domain.example", &["x"]).await, ["later 4.4.2"]);
+    assert!(began.elapsed() < minutes(4) + Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_slow_with_each_recipient_gets_the_message() {
+    for ehlo in [&["8BITMIME"][..], &["PIPELINING"]] {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let slow = |pause| Server { ehlo, slow: Some(("RCPT", pause)), ..Server::default() };
+        let to: Vec<String> = (0..16).map(|at| format!("r{at}")).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        let mut hasty = options();
+        hasty.timeouts.attempt = minutes(12);
+        let site = Site::new(hasty, vec![("192.0.2.1", slow(minutes(1)))]);
+        let got = site.send("other.example", &to).await;
+        assert!(got.iter().all(|outcome| outcome.starts_with("a.example")), "{got:?}");
+        // Slower still: whoever was named gets it now, the others at another time, all in the end.
+        let site = one(slow(minutes(4)));
+        let (mut left, mut attempts) = (to.clone(), 0);
+        while !left.is_empty() {
+            let got = site.send("other.example", &left).await;
+            let is_late = |outcome: &&String| outcome.as_str() == "later 4.4.7";
+            assert!(got.iter().filter(is_late).count() < left.len(), "{got:?}");
+            let both = left.iter().zip(&got).filter(|(_, outcome)| is_late(outcome));
+            left = both.map(|(local, _)| *local).collect();
+            attempts += 1;
+        }
+        assert_eq!(attempts, 2, "{ehlo:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -828,4 +919,21 @@ fn reports_quote_the_server_in_one_line() {
     let Outcome::Failed(failure) = &outcomes[0] else { panic!("{outcomes:?}") };
     assert_eq!(failure.text, "550 5.1.1 no? such user");
     assert_eq!(failure.host.as_deref(), Some("a.example"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_put_no_words_into_the_mouth_of_a_server() {
+    let recipient = || std::iter::once("x@other.example".to_owned());
+    let site = one(with(&[("RCPT", "550 unknown user")]));
+    let outcomes = site.transmitter.transmit(consignment("other.example", recipient(), "")).await;
+    let Outcome::Failed(failure) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!((failure.status.as_str(), failure.text.as_str()), ("5.0.0", "550 unknown user"));
+    // Where the sentence is ours, the server is not named as who said it.
+    let server = Server { ehlo: &["STARTTLS"], ..with(&[("STARTTLS", "454 not now")]) };
+    let encrypt = Options { tls: TlsPolicy::Encrypt, ..options() };
+    let site = Site::new(encrypt, vec![("192.0.2.1", server)]);
+    let outcomes = site.transmitter.transmit(consignment("other.example", recipient(), "")).await;
+    let Outcome::Deferred(failure) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(failure.host, None);
+    assert_eq!(failure.text, "a.example: TLS is required, and the server said 454 not now");
 }

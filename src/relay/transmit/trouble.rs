@@ -9,6 +9,9 @@ use crate::smtp::client::{Broken, Lack, Reply, Status, Waiting};
 /// Octets of a system's or library's error text that are shown.
 const ERROR_TEXT_BYTES_MAX: usize = 300;
 
+/// The status of [`Lack::EightBit`]: conversion is required and not supported (RFC 3463 §3.7).
+const EIGHT_BIT: Status = Status(5, 6, 3);
+
 /// Why a server could not be used, or not for a recipient. Another server may do better.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -29,6 +32,7 @@ impl Trouble {
     /// As it stands for a recipient when no server did better.
     pub fn outcome(self) -> Outcome {
         match self.permanent {
+            true if self.status == EIGHT_BIT => Outcome::EightBit(self.failure),
             true => Outcome::Failed(self.failure),
             false => Outcome::Deferred(self.failure),
         }
@@ -39,6 +43,13 @@ impl Trouble {
         let status = reply.status.as_temporary();
         let mut trouble = Trouble::new(status, "refused", reply.to_string());
         trouble.failure.host = Some(host.to_owned());
+        trouble
+    }
+
+    /// The server took others of the transaction and no more.
+    pub fn crowded(host: &str, reply: &Reply) -> Trouble {
+        let mut trouble = Trouble::reply(host, reply);
+        (trouble.status, trouble.failure.status) = (Status(4, 5, 3), "4.5.3".to_owned());
         trouble
     }
 
@@ -57,9 +68,8 @@ impl Trouble {
                 say(Status(4, 7, 4), "no-tls", "TLS is required and not offered")
             }
             Broken::NoTls(Some(reply)) => {
-                let mut trouble = Trouble::reply(host, reply);
-                trouble.failure.text = format!("TLS is required, and the server said {reply}");
-                trouble
+                let what = format!("TLS is required, and the server said {reply}");
+                say(reply.status.as_temporary(), "refused", &what)
             }
             Broken::NoLogin => {
                 say(Status(4, 7, 4), "no-login", "no way to log in is offered that is known here")
@@ -85,7 +95,7 @@ impl Trouble {
         let (status, what) = match lack {
             Lack::Size => (Status(5, 3, 4), "the message is larger than the server takes"),
             Lack::EightBit => {
-                (Status(5, 6, 3), "the message has 8-bit text, which the server does not take")
+                (EIGHT_BIT, "the message has 8-bit text, which the server does not take")
             }
             Lack::Utf8 => {
                 let what = "the message needs internationalised addresses (SMTPUTF8), which the \
@@ -112,6 +122,12 @@ impl Trouble {
     pub fn out_of_time() -> Trouble {
         let text = "the attempt took too long and was ended".to_owned();
         Trouble::new(Status(4, 4, 7), "out-of-time", text)
+    }
+
+    /// The server took so long with the others that its turn did not come.
+    pub fn unnamed(host: &str) -> Trouble {
+        let text = format!("{host}: the server took so long that not all recipients were named");
+        Trouble::new(Status(4, 4, 7), "unnamed", text)
     }
 
     /// A host without an address.

@@ -18,7 +18,7 @@ pub struct Envelope {
     pub envelope_id: Option<String>,
     /// RET of RFC 3461.
     pub dsn_return: Option<DsnReturn>,
-    /// Whether an address or a header needs SMTPUTF8 (RFC 6531).
+    /// Whether a header field needs SMTPUTF8 (RFC 6531); addresses speak for themselves.
     pub utf8: bool,
     /// The message.
     pub content: Content,

@@ -18,5 +18,9 @@ pub const MESSAGE_LINE_BYTES_MAX: usize = 998;
 /// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
 pub const TRANSACTION_RECIPIENTS_MAX: usize = 100;
 
+/// Recipients that are named in one group of commands (RFC 2920 §3.1): what was said cannot be
+/// unsaid, and ten replies at five minutes each (RFC 5321 §4.5.3.2.3) stay within an hour.
+pub const GROUP_RECIPIENTS_MAX: usize = 10;
+
 /// Octets of a parameter that is passed on (ORCPT, RFC 3461 §4.2: 500).
 pub const PARAMETER_BYTES_MAX: usize = 512;

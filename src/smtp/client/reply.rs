@@ -13,6 +13,8 @@ pub struct Reply {
     pub code: u16,
     /// The enhanced code (RFC 3463): the server's, or one derived from the code.
     pub status: Status,
+    /// The enhanced code that stands in front of the text, if the server said one there.
+    pub said: Option<Status>,
     /// The lines' text without codes, joined by spaces; printable ASCII, bounded.
     pub text: String,
 }
@@ -42,11 +44,20 @@ impl Reply {
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5
     }
+
+    /// Whether it says that there are too many recipients (RFC 3463 §3.6, X.5.3): fewer may do.
+    pub fn is_too_many(&self) -> bool {
+        (self.status.1, self.status.2) == (5, 3)
+    }
 }
 
+/// What the server said and nothing else: reports quote it (RFC 3464 §2.3.6).
 impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.code, self.status)?;
+        write!(f, "{}", self.code)?;
+        if let Some(status) = self.said {
+            write!(f, " {status}")?;
+        }
         if self.text.is_empty() { Ok(()) } else { write!(f, " {}", self.text) }
     }
 }
@@ -199,21 +210,27 @@ fn split_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
 }
 
 fn assemble(code: u16, lines: &[Vec<u8>]) -> Reply {
-    let mut status = None;
+    let (mut status, mut said) = (None, None);
     let mut text = String::new();
-    for line in lines {
+    for (at, line) in lines.iter().enumerate() {
         let mut rest = line.as_slice();
         if let Some((found, behind)) = Status::parse(line) {
             // RFC 2034 §4: its class is the code's; one that contradicts is text.
             if u16::from(found.0) == code / 100 {
                 status.get_or_insert(found);
-                rest = behind;
+                if at == 0 {
+                    said = Some(found);
+                }
+                // What each line repeats is said once; anything else stays where it stood.
+                if said == Some(found) {
+                    rest = behind;
+                }
             }
         }
         append_printable(&mut text, rest);
     }
     let status = status.unwrap_or_else(|| Status::of_code(code));
-    Reply { code, status, text }
+    Reply { code, status, said, text }
 }
 
 fn append_printable(text: &mut String, line: &[u8]) {
@@ -263,8 +280,14 @@ mod tests {
         let reply = one("550 5.1.1 No such user\r\n");
         assert_eq!((reply.code, reply.status), (550, Status(5, 1, 1)));
         assert_eq!(reply.to_string(), "550 5.1.1 No such user");
-        assert_eq!(one("250\r\n").to_string(), "250 2.0.0");
-        assert_eq!(one("250 \n").to_string(), "250 2.0.0");
+        assert_eq!(one("250\r\n").to_string(), "250");
+        assert_eq!(one("250 \n").to_string(), "250");
+        assert_eq!(one("550 unknown user\r\n").to_string(), "550 unknown user");
+        let reply = one("550-No.\r\n550 5.7.1 Not you\r\n");
+        assert_eq!(
+            (reply.to_string().as_str(), reply.status),
+            ("550 No. 5.7.1 Not you", Status(5, 7, 1))
+        );
         let reply = one("451-4.7.1 Come\r\n451-4.7.1 back\r\n451 4.7.1 later\r\n");
         assert_eq!(reply.to_string(), "451 4.7.1 Come back later");
         for (line, status) in [

@@ -143,6 +143,8 @@ pub(super) enum State {
     /// Nothing is under way.
     Ready,
     Busy,
+    /// The session as such is refused, by either side, and nothing is awaited: QUIT is still owed.
+    Leaving,
     Quitting,
     Over,
 }
@@ -264,7 +266,7 @@ impl Client {
 
     /// Says QUIT, if there is anybody to say it to.
     pub fn quit(&mut self) {
-        if matches!(self.state, State::Ready) {
+        if matches!(self.state, State::Ready | State::Leaving) {
             self.state = State::Quitting;
             self.say(b"QUIT\r\n", Awaited::Quit);
         } else {
@@ -282,6 +284,15 @@ impl Client {
             // A transaction that has just ended stands.
             None if matches!(self.event, Some(Event::Done(_))) => {}
             None => self.event = Some(Event::Broken(why)),
+        }
+    }
+
+    /// Ends the session where the server has said all it had to say and still listens: it is told
+    /// goodbye like others (RFC 5321 §3.1, §4.1.1.10).
+    fn leave(&mut self, why: Broken) {
+        self.give_up(why);
+        if !self.reader.has_unread() {
+            self.state = State::Leaving;
         }
     }
 
@@ -334,7 +345,7 @@ impl Client {
 
     /// Takes one reply. `false`: nothing more can be done without input.
     fn turn(&mut self) -> bool {
-        if matches!(self.state, State::Over | State::ShakingHands) {
+        if matches!(self.state, State::Over | State::ShakingHands | State::Leaving) {
             return false;
         }
         match self.reader.next() {
@@ -405,7 +416,7 @@ impl Client {
         if wants_tls && self.extensions.starttls {
             self.say(b"STARTTLS\r\n", Awaited::StartTls);
         } else if wants_tls && self.options.security == Security::Must {
-            self.give_up(Broken::NoTls(None));
+            self.leave(Broken::NoTls(None));
         } else {
             self.log_in();
         }
@@ -423,7 +434,7 @@ impl Client {
         } else if reply.code < 400 {
             self.give_up(Broken::OutOfPlace(reply));
         } else if self.options.security == Security::Must {
-            self.give_up(Broken::NoTls(Some(reply)));
+            self.leave(Broken::NoTls(Some(reply)));
         } else {
             self.log_in();
         }
@@ -436,7 +447,7 @@ impl Client {
             return self.ready();
         };
         if !self.protected {
-            self.give_up(Broken::NoTls(None));
+            self.leave(Broken::NoTls(None));
         } else if self.extensions.auth_plain {
             let password = credential.password.expose();
             // RFC 4616 §2: an empty authorisation identity.
@@ -446,7 +457,7 @@ impl Client {
         } else if self.extensions.auth_login {
             self.say(b"AUTH LOGIN\r\n", Awaited::AuthLogin(LoginStep::User));
         } else {
-            self.give_up(Broken::NoLogin);
+            self.leave(Broken::NoLogin);
         }
     }
 
@@ -482,8 +493,11 @@ impl Client {
 
     /// The server says no to the session as such.
     fn refused(&mut self, reply: Reply) {
-        let why = if reply.code < 400 { Broken::OutOfPlace } else { Broken::Refused };
-        self.give_up(why(reply));
+        match reply.code {
+            // Nobody knows what it waits for now.
+            ..400 => self.give_up(Broken::OutOfPlace(reply)),
+            _ => self.leave(Broken::Refused(reply)),
+        }
     }
 
     fn say_ehlo(&mut self) {

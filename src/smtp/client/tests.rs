@@ -75,6 +75,8 @@ fn codes(event: Option<Event>) -> Vec<String> {
         Verdict::Accepted(reply) => format!("+{}", reply.code),
         Verdict::Refused(reply) => format!("-{}", reply.code),
         Verdict::Lacking(lack) => format!("{lack:?}"),
+        Verdict::Crowded(reply) => format!("crowded {}", reply.code),
+        Verdict::Unnamed => "unnamed".into(),
         Verdict::Broken(_) => "broken".into(),
         Verdict::Unknown(_) => "unknown".into(),
     };
@@ -127,6 +129,65 @@ fn without_pipelining_each_command_waits_for_its_reply() {
     }
     assert_eq!(said(&mut client), "Hi\r\n.\r\n");
     assert_eq!(codes(hear(&mut client, "250 ok\r\n")), ["-450", "+250"]);
+}
+
+#[test]
+fn a_transaction_cut_short_gives_the_message_to_who_was_accepted() {
+    let mut client = greeted(BARE_EHLO);
+    let to = ["a@x.example", "b@x.example", "c@x.example", "d@x.example"];
+    client.begin(Arc::new(envelope(&to, "Hi\r\n")));
+    // Nobody was named yet: without the first one nothing would ever be got on with.
+    client.cut_short();
+    for _ in 0..3 {
+        said(&mut client);
+        assert_eq!(hear(&mut client, "250 ok\r\n"), None);
+    }
+    client.cut_short();
+    assert_eq!(said(&mut client), "RCPT TO:<c@x.example>\r\n");
+    assert_eq!(hear(&mut client, "550 no\r\n"), None);
+    assert_eq!(said(&mut client), "DATA\r\n");
+    client.cut_short();
+    assert_eq!(hear(&mut client, "354 go\r\n"), None);
+    assert_eq!(said(&mut client), "Hi\r\n.\r\n");
+    assert_eq!(codes(hear(&mut client, "250 ok\r\n")), ["+250", "+250", "-550", "unnamed"]);
+    assert!(client.is_ready());
+}
+
+#[test]
+fn too_many_recipients_are_told_from_a_full_mailbox() {
+    for (first, second, expected) in [
+        ("250 ok", "552 too many", ["+250", "crowded 552"]),
+        ("250 ok", "552 5.5.3 too many", ["+250", "crowded 552"]),
+        ("250 ok", "452 4.5.3 too many", ["+250", "crowded 452"]),
+        ("250 ok", "552 5.2.2 full", ["+250", "-552"]),
+        ("552 full", "250 ok", ["-552", "+250"]),
+        ("550 no", "552 full", ["-550", "-552"]),
+    ] {
+        let mut client = greeted(EHLO);
+        client.begin(Arc::new(envelope(&["a@x.example", "b@x.example"], "Hi\r\n")));
+        said(&mut client);
+        let mut event = hear(&mut client, &format!("250 ok\r\n{first}\r\n{second}\r\n"));
+        let live = expected.contains(&"+250");
+        event = event.or(hear(&mut client, if live { "354 go\r\n" } else { "554 none\r\n" }));
+        said(&mut client);
+        let event = event.or_else(|| hear(&mut client, "250 ok\r\n"));
+        assert_eq!(codes(event), expected, "{first} {second}");
+    }
+}
+
+#[test]
+fn groups_of_commands_end_where_a_transaction_can_be_cut_short() {
+    let to: Vec<String> = (0..12).map(|at| format!("r{at}@x.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let mut client = greeted(EHLO);
+    client.begin(Arc::new(envelope(&to, "Hi\r\n")));
+    let group = said(&mut client);
+    assert_eq!((group.matches("RCPT").count(), group.contains("DATA")), (10, false));
+    assert_eq!(hear(&mut client, &"250 ok\r\n".repeat(11)), None);
+    assert_eq!(said(&mut client), "RCPT TO:<r10@x.example>\r\nRCPT TO:<r11@x.example>\r\nDATA\r\n");
+    assert_eq!(hear(&mut client, "250 ok\r\n250 ok\r\n354 go\r\n"), None);
+    said(&mut client);
+    assert_eq!(codes(hear(&mut client, "250 ok\r\n")), ["+250"; 12]);
 }
 
 #[test]
@@ -467,6 +528,53 @@ fn an_answer_ahead_of_the_end_accepts_nothing() {
     said(&mut client);
     let all = "250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n";
     assert_eq!(codes(hear(&mut client, all)), ["broken"]);
+}
+
+#[test]
+fn a_session_that_is_refused_early_ends_with_quit_too() {
+    let ends = |security, credential, protected, replies: &[&str]| {
+        let mut client = Client::new(options(security, credential), protected);
+        let mut event = None;
+        for reply in replies {
+            event = hear(&mut client, reply);
+            if event.is_none() {
+                said(&mut client);
+            }
+        }
+        assert!(matches!(event, Some(Event::Broken(_))), "{event:?}");
+        assert!(!client.has_output() && !client.is_ready());
+        client.quit();
+        let said = said(&mut client);
+        if !said.is_empty() {
+            assert_eq!(client.waiting(), Waiting::Quit);
+            hear(&mut client, "221 bye\r\n");
+        }
+        assert_eq!(client.waiting(), Waiting::Closed);
+        said
+    };
+    let login = Some(("me", "secret"));
+    for (security, credential, protected, replies) in [
+        (Security::May, None, false, &["554 no\r\n"][..]),
+        (Security::May, None, false, &["220 x\r\n", "521 no mail here\r\n"]),
+        (Security::May, None, false, &["220 x\r\n", "500 what\r\n", "550 no\r\n"]),
+        (Security::Must, None, false, &["220 x\r\n", BARE_EHLO]),
+        (Security::Must, None, false, &["220 x\r\n", TLS_EHLO, "454 no\r\n"]),
+        (Security::Never, login, false, &["220 x\r\n", BARE_EHLO]),
+        (Security::May, login, true, &["220 x\r\n", BARE_EHLO]),
+        (Security::May, login, true, &["220 x\r\n", TLS_EHLO, "535 no\r\n"]),
+    ] {
+        assert_eq!(ends(security, credential, protected, replies), "QUIT\r\n", "{replies:?}");
+    }
+    // Where it closes by itself, has said more than it was asked, or does not make sense.
+    for replies in [
+        &["421 bye\r\n"][..],
+        &["554 no\r\n5"],
+        &["nonsense\r\n"],
+        &["250 x\r\n"],
+        &["220 x\r\n", "421 bye\r\n"],
+    ] {
+        assert_eq!(ends(Security::May, None, false, replies), "", "{replies:?}");
+    }
 }
 
 #[test]

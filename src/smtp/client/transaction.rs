@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::envelope::{Envelope, Lack};
+use super::limits::GROUP_RECIPIENTS_MAX;
 use super::reply::Reply;
 use super::session::{Awaited, Broken, Client, Event, State};
 
@@ -14,8 +15,12 @@ pub enum Verdict {
     Accepted(Reply),
     /// The server said no: not now (4xx), or never (5xx).
     Refused(Reply),
+    /// The server takes no more recipients in this transaction (RFC 5321 §4.5.3.1.10).
+    Crowded(Reply),
     /// The server cannot take such a message; nothing was sent.
     Lacking(Lack),
+    /// Its turn did not come in this transaction: it was not named to the server.
+    Unnamed,
     /// The session broke before the whole message was sent: the server does not have it.
     Broken(Broken),
     /// The session broke behind the message's end: the server may have it.
@@ -31,6 +36,8 @@ pub(super) struct Transaction {
     /// `None` while undecided.
     verdicts: Vec<Option<Verdict>>,
     mail_accepted: bool,
+    /// Whether a recipient was accepted.
+    rcpt_accepted: bool,
     sending: Option<Sending>,
     ended: bool,
 }
@@ -62,6 +69,7 @@ impl Transaction {
             envelope,
             step: Step::Mail,
             mail_accepted: false,
+            rcpt_accepted: false,
             sending: None,
             ended: false,
         }
@@ -96,6 +104,16 @@ impl Transaction {
         self.sending.is_some_and(|sending| !sending.empty) && !self.is_sending()
     }
 
+    /// Names nobody more, once somebody was named.
+    fn cut_short(&mut self) {
+        if let Step::Rcpt(next @ 1..) = self.step {
+            self.step = Step::Data;
+            for place in self.verdicts.iter_mut().skip(next) {
+                place.get_or_insert(Verdict::Unnamed);
+            }
+        }
+    }
+
     /// Whether somebody may still get the message.
     fn is_live(&self) -> bool {
         self.verdicts.iter().any(Option::is_none)
@@ -104,6 +122,19 @@ impl Transaction {
     fn decide_rest(&mut self, verdict: impl Fn() -> Verdict) {
         for place in self.verdicts.iter_mut().filter(|place| place.is_none()) {
             *place = Some(verdict());
+        }
+    }
+
+    /// A bare 552 behind others who were accepted says "too many", as 452 should have; to the first
+    /// one it speaks of his mailbox.
+    fn refuse_recipient(&mut self, index: usize, reply: Reply) {
+        let is_bare = reply.code == 552 && reply.said.is_none();
+        let is_crowded = reply.is_too_many() || is_bare;
+        if let Some(place) = self.verdicts.get_mut(index) {
+            place.get_or_insert(match is_crowded && self.rcpt_accepted {
+                true => Verdict::Crowded(reply),
+                false => Verdict::Refused(reply),
+            });
         }
     }
 
@@ -130,11 +161,24 @@ impl Client {
         }
     }
 
-    /// Says the next command, or all that are left where they may be sent together.
+    /// Names no recipient more: whoever was accepted gets the message, whoever was not named is
+    /// left for another time.
+    pub fn cut_short(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.cut_short();
+        }
+    }
+
+    /// Says the next command, or where they may be sent together all up to the next place at which
+    /// the transaction can be cut short.
     fn say_next(&mut self) {
         let Some(transaction) = &mut self.transaction else { return };
         let envelope = &transaction.envelope;
+        let mut named = 0;
         loop {
+            if named == GROUP_RECIPIENTS_MAX && matches!(transaction.step, Step::Rcpt(_)) {
+                return;
+            }
             let awaited = match transaction.step {
                 Step::Mail => {
                     envelope.write_mail(&self.extensions, &mut self.outbox);
@@ -145,6 +189,7 @@ impl Client {
                     envelope.write_rcpt(index, &self.extensions, &mut self.outbox);
                     let is_last = index + 1 >= envelope.recipients.len();
                     transaction.step = if is_last { Step::Data } else { Step::Rcpt(index + 1) };
+                    named += 1;
                     Awaited::Rcpt(index)
                 }
                 Step::Data => {
@@ -177,11 +222,8 @@ impl Client {
         match awaited {
             Awaited::Mail if refused => transaction.refuse_rest(&reply),
             Awaited::Mail => transaction.mail_accepted = true,
-            Awaited::Rcpt(index) if refused => {
-                if let Some(place) = transaction.verdicts.get_mut(index) {
-                    place.get_or_insert(Verdict::Refused(reply));
-                }
-            }
+            Awaited::Rcpt(index) if refused => transaction.refuse_recipient(index, reply),
+            Awaited::Rcpt(_) => transaction.rcpt_accepted = true,
             Awaited::Data if refused => transaction.refuse_rest(&reply),
             // RFC 2920 §3.1: a server may ask for a message that nobody is to get.
             Awaited::Data => {

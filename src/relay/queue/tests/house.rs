@@ -358,6 +358,7 @@ impl House {
             dsn_return: None,
             utf8: false,
             permitted: Vec::new(),
+            seven_bit: false,
         }
     }
 }
@@ -390,7 +391,7 @@ pub async fn sleep(seconds: u64) {
 pub type PlanFn = fn(&Outgoing, &[usize]) -> Vec<Prepared>;
 
 pub fn send_plain(message: &Outgoing, which: &[usize]) -> Vec<Prepared> {
-    let action = Action::Send { message: message.message.clone(), sealed: false };
+    let action = Action::Send { message: message.message.clone(), sealed: false, utf8: false };
     vec![Prepared { recipients: which.to_vec(), action }]
 }
 

@@ -273,7 +273,11 @@ async fn a_release_is_for_those_who_are_held_and_for_nobody_else_also_after_a_re
     house.plan(|message, which| {
         let of = |at: &usize| {
             let action = match (message.permitted.contains(at), *at) {
-                (true, _) => Action::Send { message: Arc::clone(&message.message), sealed: false },
+                (true, _) => Action::Send {
+                    message: Arc::clone(&message.message),
+                    sealed: false,
+                    utf8: false,
+                },
                 (false, 0) => Action::Hold { why: "there is no key".to_owned() },
                 (false, _) => Action::Defer { status: "4.7.5", why: "no answer".to_owned() },
             };
@@ -321,7 +325,7 @@ async fn what_was_sealed_or_meant_to_be_is_quoted_in_no_report() {
     house.network(fail_all);
     let running = house.start().await;
     let sealed = |message: &Outgoing, which: &[usize]| {
-        let action = Action::Send { message: message.message.clone(), sealed: true };
+        let action = Action::Send { message: message.message.clone(), sealed: true, utf8: false };
         vec![Prepared { recipients: which.to_vec(), action }]
     };
     let bounce = |_: &Outgoing, which: &[usize]| {
@@ -396,6 +400,59 @@ async fn a_crowded_destination_keeps_no_other_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn copies_of_one_message_have_no_more_places_than_others() {
+    let alone: PlanFn = |message, which| {
+        let action =
+            || Action::Send { message: message.message.clone(), sealed: true, utf8: false };
+        which.iter().map(|at| Prepared { recipients: vec![*at], action: action() }).collect()
+    };
+    for (places, seconds) in [(2, 21), (20, 3)] {
+        let mut house = House::new(35);
+        house.options.destination_concurrency_max = places;
+        house.options.concurrency_max = places;
+        house.plan(alone);
+        let running = house.start().await;
+        let to: Vec<String> = (0..20).map(|at| format!("r{at}@b.example")).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        for _ in 0..2 {
+            running.send(house.message(&to, "one")).await;
+        }
+        sleep(seconds).await;
+        assert_eq!(house.delivered().len(), 40, "{places}");
+        let busy = house.others.busy.lock().unwrap().clone();
+        assert_eq!((busy["b.example"].1, busy[""].1), (places, places));
+        assert_eq!(running.queue.machine().running(), 0);
+        running.stop().await;
+    }
+}
+
+/// What is delivered is recorded, and nothing is begun that could not be.
+#[tokio::test(start_paused = true)]
+async fn a_stop_between_two_copies_sends_none_of_them_twice() {
+    let mut house = House::new(36);
+    house.options.concurrency_max = 1;
+    house.plan(|message, which| {
+        let action =
+            || Action::Send { message: message.message.clone(), sealed: true, utf8: false };
+        which.iter().map(|at| Prepared { recipients: vec![*at], action: action() }).collect()
+    });
+    let running = house.start().await;
+    let to: Vec<String> = (0..20).map(|at| format!("r{at}@b.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    running.send(house.message(&to, "one")).await;
+    sleep(3).await;
+    running.stop().await;
+    assert!((1..8).contains(&house.delivered().len()), "{:?}", house.delivered());
+    let running = house.start().await;
+    sleep(HOUR).await;
+    let mut delivered = house.delivered();
+    delivered.sort_unstable();
+    delivered.dedup();
+    assert_eq!((delivered.len(), house.delivered().len()), (20, 20));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_ends_one_round_and_loses_nothing() {
     let house = House::new(15);
     house.plan(|message, which| match message.recipients[0].address.local() {
@@ -426,7 +483,7 @@ async fn a_plan_that_forgets_or_repeats_recipients_does_no_harm() {
     let house = House::new(16);
     let asked = AtomicBool::new(false);
     house.plan(move |message, which| {
-        let action = Action::Send { message: message.message.clone(), sealed: false };
+        let action = Action::Send { message: message.message.clone(), sealed: false, utf8: false };
         let first = Prepared { recipients: vec![which[0], 77], action };
         // The second is forgotten once.
         match which == [1] && !asked.swap(true, Ordering::Relaxed) {
@@ -621,5 +678,37 @@ async fn a_plan_may_come_in_parts() {
     running.send(house.message(&["e@b.example", "f@b.example"], "two")).await;
     sleep(3 * HOUR).await;
     assert_eq!(house.delivered()[3..], ["e@b.example", "f@b.example"]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn eight_bit_text_that_a_server_does_not_take_goes_in_seven_bits() {
+    let house = House::new(37);
+    house.plan(|message, which| {
+        let octets = match message.seven_bit && !message.message.ends_with(b"signed\r\n") {
+            true => Arc::new(b"Subject: x\r\n\r\n=C3=BC\r\n".to_vec()),
+            false => Arc::clone(&message.message),
+        };
+        let action = Action::Send { message: octets, sealed: false, utf8: false };
+        vec![Prepared { recipients: which.to_vec(), action }]
+    });
+    house.network(|consignment| match consignment.message.is_ascii() {
+        true => deliver_all(consignment),
+        false => {
+            let failure = Failure { host: None, status: "5.6.3".into(), text: "8-bit text".into() };
+            vec![Outcome::EightBit(failure); consignment.recipients.len()]
+        }
+    });
+    let running = house.start().await;
+    for text in ["\u{fc}\r\n", "\u{fc} signed\r\n"] {
+        let mut message = house.message(&["bob@b.example", "eve@b.example"], "one");
+        message.message = Arc::new(format!("Subject: x\r\n\r\n{text}").into_bytes());
+        running.send(message).await;
+    }
+    sleep(10).await;
+    assert_eq!(house.delivered(), ["bob@b.example", "eve@b.example"]);
+    assert!(running.queue.is_empty());
+    assert!(house.reports().iter().all(|report| report.contains("5.6.3")));
+    assert!(!house.reports().is_empty());
     running.stop().await;
 }
