@@ -295,7 +295,7 @@ options! {
             "How long to wait until a connection stands. Then the next address is tried.";
         attempt_timeout: Duration = Default(r#""20 min""#), Reload,
             "How long one attempt may go from server to server of a domain until one is ready for \
-             mail; that one then has five minutes for each reply (RFC 5321 §4.5.3.2).";
+             mail. That one then has five minutes for each reply (RFC 5321 §4.5.3.2).";
         keep_connection: Duration = Default(r#""4 s""#), Reload,
             "How long a connection waits for the next message to the same server. It spares \
              greeting and handshake.";
