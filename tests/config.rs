@@ -56,3 +56,29 @@ fn check_is_loud_about_a_key_in_the_data_directory_and_a_test_setup() {
     assert!(printed.contains("keys.journal: LIES IN THE DATA DIRECTORY"), "{printed}");
     assert!(printed.contains("server.test: THIS IS A TEST SET-UP"), "{printed}");
 }
+
+#[test]
+fn a_full_disk_under_standard_output_is_a_failure_and_no_internal_error() {
+    let dir = std::env::temp_dir().join(format!("postseal-full-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("postseal.toml");
+    std::fs::write(&file, sample()).unwrap();
+    let run = |command: &[&str], out: std::process::Stdio| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_postseal"));
+        program.args(command).stdout(out);
+        if command[0] != "version" {
+            program.arg("--config").arg(&file);
+        }
+        let done = program.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    for command in [&["check"][..], &["dns"], &["version"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, said) = run(command, full.into());
+        assert_eq!(code, Some(1), "{command:?}: {said}");
+        assert!(said.starts_with("postseal: standard output cannot be written: "), "{said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(command, writer.into()), (Some(1), String::new()), "{command:?}");
+    }
+}

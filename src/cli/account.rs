@@ -3,9 +3,9 @@
 //! Every verb that makes a way into an account asks for what opens it now: the server does not lend
 //! the keys of somebody who happens to be logged in, not to root either.
 
-use super::Failure;
 use super::asker::{self, Asker, NOW};
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::server::protocol::{AccountLine, Answer, Request};
 use clap::Subcommand;
 use zeroize::Zeroizing;
@@ -115,26 +115,22 @@ fn request(verb: &Verb, asker: &Asker) -> Result<Request, Failure> {
 
 fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
     match answer {
-        Answer::Done {} => println!("done"),
+        Answer::Done {} => output::line("done"),
         Answer::Secret { what, secret } => {
             let secret = String::from_utf8_lossy(secret.0.expose()).into_owned();
-            println!("{what}: {}", &*Zeroizing::new(secret));
-            eprintln!("It is shown this once and kept nowhere in clear.");
+            output::secret_once(&what, &Zeroizing::new(secret))
         }
         Answer::Accounts { accounts } => match verb {
-            Verb::List { json: true } => println!("{}", serde_json::to_string_pretty(&accounts)?),
-            _ => accounts.iter().for_each(|account| println!("{}", row(account))),
+            Verb::List { json: true } => output::json(&accounts),
+            _ => accounts.iter().try_for_each(|account| output::line(&row(account))),
         },
-        Answer::Failed { error } => return Err(Failure(error)),
+        Answer::Failed { error } => Err(Failure(error)),
         Answer::Status { .. }
         | Answer::Key { .. }
         | Answer::Queue { .. }
         | Answer::Lookup { .. }
-        | Answer::Explained(_) => {
-            return Err(asker::unexpected());
-        }
+        | Answer::Explained(_) => Err(asker::unexpected()),
     }
-    Ok(())
 }
 
 fn row(account: &AccountLine) -> String {

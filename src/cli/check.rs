@@ -3,8 +3,8 @@
 //! Looks at the text, at what the options mean together, and at the files they name; starts nothing
 //! and changes nothing.
 
-use super::Failure;
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::config::{Config, Remark, Weight, convert, review};
 use crate::host::dkim_key::DkimKey;
 use crate::host::{dns, files, roots, tls};
@@ -25,15 +25,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     remarks.extend(look_at_files(&config));
     let file = arguments.configuration.config.display();
     for remark in &remarks {
-        println!("{file}: {}: {}: {}", word(remark.weight), remark.key, remark.text);
+        let Remark { weight, key, text } = remark;
+        output::line(&format!("{file}: {}: {key}: {text}", word(*weight)))?;
     }
     let errors = remarks.iter().filter(|remark| remark.weight == Weight::Error).count();
     match errors {
-        0 if remarks.is_empty() => println!("{file}: nothing to remark"),
-        0 => println!("{file}: usable"),
-        _ => return Err(Failure(format!("{file}: {errors} to be corrected"))),
+        0 if remarks.is_empty() => output::line(&format!("{file}: nothing to remark")),
+        0 => output::line(&format!("{file}: usable")),
+        _ => Err(Failure(format!("{file}: {errors} to be corrected"))),
     }
-    Ok(())
 }
 
 fn word(weight: Weight) -> &'static str {
