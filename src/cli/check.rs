@@ -7,9 +7,9 @@ use super::configuration::Configuration;
 use super::{Failure, output};
 use crate::config::{Config, Remark, Weight, convert, review};
 use crate::host::dkim_key::DkimKey;
-use crate::host::{dns, files, roots, tls};
+use crate::host::{dns, files, log, roots, tls};
 use crate::mailauth::KeyKind;
-use crate::server::read_aliases;
+use crate::server::{log_destination, read_aliases};
 use std::path::Path;
 
 /// Say what is wrong with a configuration, with line and nearest key
@@ -85,6 +85,9 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
         && let Err(problem) = files::read_password(&path.0)
     {
         error("outgoing.relayhost_password_file", problem.to_string());
+    }
+    if let Err(problem) = log::check(&log_destination(config)) {
+        error("log.destination", problem.to_string());
     }
     remarks.extend(exposed_keys(config));
     remarks.extend(look_at_network(config));

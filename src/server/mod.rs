@@ -22,7 +22,7 @@ mod start;
 mod store;
 
 pub use signer::signer;
-pub use start::{StartError, read_aliases};
+pub use start::{StartError, log_destination, read_aliases};
 pub use store::{StoreError, lock};
 
 use crate::base::event::Log;
@@ -113,7 +113,6 @@ impl Shared {
         self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
         self.web.reload(convert::web(config));
-        self.sending.take_up(config);
     }
 }
 

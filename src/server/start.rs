@@ -290,7 +290,8 @@ fn open_log(
         .map_err(StartError::Log)
 }
 
-pub(super) fn log_destination(config: &Config) -> Destination {
+/// Where the log of `config` goes.
+pub fn log_destination(config: &Config) -> Destination {
     convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
 }
 

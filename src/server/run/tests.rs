@@ -230,6 +230,26 @@ async fn a_reload_takes_what_it_can_and_names_what_must_wait() {
     assert!(log.contains("server.not-reloaded"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_fails_at_the_last_changes_nothing() {
+    let site = Site::new("whole");
+    site.configure("[outgoing]\nrelayhost = \"[before.example]\"\n");
+    let running = site.start().await;
+    let route = || running.shared.sending.transmitter.route("else.example");
+    assert_eq!(route().await.unwrap(), ["before.example"]);
+    site.configure("[outgoing]\nrelayhost = \"[after.example]\"\n");
+    let good = std::fs::read_to_string(site.file()).unwrap();
+    let bad = good.replace("destination = \"log\"", "destination = \"none/log\"");
+    std::fs::write(site.file(), bad).unwrap();
+    let failed = site.ask("{\"verb\":\"reload\"}").await;
+    assert!(failed["error"].as_str().unwrap().starts_with("log.destination: "), "{failed}");
+    assert_eq!(route().await.unwrap(), ["before.example"]);
+    std::fs::write(site.file(), good).unwrap();
+    assert_eq!(site.ask("{\"verb\":\"reload\"}").await["answer"], "done");
+    assert_eq!(route().await.unwrap(), ["after.example"]);
+    running.stop().await;
+}
+
 /// What is found where programs look for alice's key.
 async fn look_up(site: &Site, address: SocketAddr) -> Fetched {
     let fetch = HttpsFetch::new(Some(&site.0.join("tls/ca.pem"))).unwrap();
