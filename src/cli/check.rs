@@ -5,7 +5,9 @@
 
 use super::configuration::Configuration;
 use super::{Failure, output};
+use crate::base::clock::{Clock, UnixTime};
 use crate::config::{Config, Remark, Weight, convert, review};
+use crate::host::clock::SystemClock;
 use crate::host::dkim_key::DkimKey;
 use crate::host::{dns, files, log, roots, tls};
 use crate::mailauth::KeyKind;
@@ -92,6 +94,7 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     remarks.extend(exposed_keys(config));
     remarks.extend(look_at_network(config));
     remarks.extend(key_hosts(config));
+    remarks.extend(doubted_certificates(config, SystemClock::new().now()));
     remarks
 }
 
@@ -128,6 +131,18 @@ fn key_hosts(config: &Config) -> Option<Remark> {
         missing.join(", ")
     );
     Some(Remark { weight: Weight::Warning, key, text })
+}
+
+/// Certificates that others refuse, or will before long. The server starts with them.
+fn doubted_certificates(config: &Config, now: UnixTime) -> Vec<Remark> {
+    let hostname = config.server.hostname.0.as_str();
+    let mut looks = vec![("tls.certificate", &config.tls.certificate, Some(hostname))];
+    looks.extend(config.web.certificate.iter().map(|path| ("web.certificate", path, None)));
+    let doubts = looks.into_iter().flat_map(|(key, path, hostname)| {
+        let doubts = tls::doubts(&path.0, hostname, now).unwrap_or_default();
+        doubts.into_iter().map(move |doubt| (key, doubt.to_string()))
+    });
+    doubts.map(|(key, text)| Remark { weight: Weight::Warning, key, text }).collect()
 }
 
 fn check_web_pair(config: &Config) -> Result<(), String> {

@@ -8,6 +8,8 @@
 //! RFC 8446 (TLS 1.3), RFC 5246 with RFC 5289 and RFC 7905 (TLS 1.2, ECDHE with AEAD only),
 //! RFC 9325 (recommendations), draft-ietf-tls-ecdhe-mlkem (X25519MLKEM768).
 
+mod doubts;
+
 use super::files::{self, FileError};
 use crate::base::BoxFuture;
 use crate::seams::{BoxStream, TlsFacts, TlsStream, UpgradeTls};
@@ -23,6 +25,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use zeroize::Zeroizing;
+
+pub use doubts::{Doubt, Look, doubts};
 
 /// Octets that a certificate or key file may have: a long chain has some ten thousand.
 const PEM_BYTES_MAX: u64 = 256 * 1024;

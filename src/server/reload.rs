@@ -25,6 +25,7 @@ pub(super) fn reload(shared: &Shared) -> Result<(), String> {
         Ok(waiting_for_restart) => {
             let waiting_for_restart = *waiting_for_restart;
             shared.events.emit(&ServerEvent::Reloaded { waiting_for_restart });
+            doubted_certificates(shared);
         }
         Err(error) => shared.events.emit(&ServerEvent::NotReloaded { error }),
     }
@@ -109,6 +110,25 @@ pub(super) fn renewed_certificates(shared: &Shared) {
             Err(error) => {
                 let error = &error.to_string();
                 shared.events.emit(&ServerEvent::CertificateNotRenewed { error });
+            }
+        }
+    }
+}
+
+/// Says what others hold against the certificates that are served, once for each and each kind.
+pub(super) fn doubted_certificates(shared: &Shared) {
+    let (config, now) = (shared.config(), shared.clock.now());
+    let of_mail = shared.tls.look(Some(&config.server.hostname.0), now);
+    // HTTPS is asked for other names, which `check` looks at.
+    let of_web = shared.web_tls.look(None, now);
+    let mut said = shared.doubts_said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    said.retain(|(digest, _)| [of_mail.digest, of_web.digest].contains(digest));
+    let of_mail = (config.tls.certificate.0.as_path(), of_mail);
+    let of_web = (convert::web_certificate(&config).0, of_web);
+    for (certificate, look) in [of_mail, of_web] {
+        for doubt in look.doubts {
+            if said.insert((look.digest, doubt.word())) {
+                shared.events.emit(&ServerEvent::CertificateDoubted { certificate, doubt });
             }
         }
     }

@@ -99,7 +99,10 @@ impl Server {
                     self.shared.tls.forget_old_tickets();
                     self.shared.web_tls.forget_old_tickets();
                 }
-                _ = certificates.tick() => reload::renewed_certificates(&self.shared),
+                _ = certificates.tick() => {
+                    reload::renewed_certificates(&self.shared);
+                    reload::doubted_certificates(&self.shared);
+                }
             }
         }
     }

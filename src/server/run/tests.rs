@@ -250,6 +250,25 @@ async fn a_reload_that_fails_at_the_last_changes_nothing() {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_hold_against_the_certificate_is_said_once() {
+    let site = Site::new("doubted");
+    let text = std::fs::read_to_string(site.file()).unwrap();
+    let text = text.replace("hostname = \"localhost\"", "hostname = \"mail.example.test\"");
+    std::fs::write(site.file(), text).unwrap();
+    let running = site.start().await;
+    for _ in 0..3 {
+        reload::doubted_certificates(&running.shared);
+    }
+    site.renew_certificate();
+    for _ in 0..2 {
+        assert_eq!(site.ask("{\"verb\":\"reload\"}").await["answer"], "done");
+    }
+    running.stop().await;
+    assert_eq!(site.log().matches("server.certificate-doubted").count(), 2, "{}", site.log());
+    assert_eq!(site.log().matches("\"why\":\"other-name\"").count(), 2);
+}
+
 /// What is found where programs look for alice's key.
 async fn look_up(site: &Site, address: SocketAddr) -> Fetched {
     let fetch = HttpsFetch::new(Some(&site.0.join("tls/ca.pem"))).unwrap();
