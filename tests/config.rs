@@ -82,3 +82,23 @@ fn a_full_disk_under_standard_output_is_a_failure_and_no_internal_error() {
         assert_eq!(run(command, writer.into()), (Some(1), String::new()), "{command:?}");
     }
 }
+
+#[test]
+fn check_tells_of_certificates_that_others_refuse() {
+    use postseal::base::clock::UnixTime;
+    let dir = std::env::temp_dir().join(format!("postseal-certificate-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    // Valid until the end of 2021.
+    let made = postseal::host::test_ca::make(&["elsewhere.example"], UnixTime(1_600_000_000));
+    let made = made.unwrap();
+    let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    std::fs::write(&certificate, made.certificate).unwrap();
+    std::fs::write(&key, made.key).unwrap();
+    let text = sample()
+        .replace("/etc/postseal/fullchain.pem", certificate.to_str().unwrap())
+        .replace("/etc/postseal/privkey.pem", key.to_str().unwrap());
+    let (_, printed) = check("certificate", &text);
+    for told in ["has expired at Sat, 1 Jan 2022", "is not for server.hostname"] {
+        assert!(printed.contains(&format!("warning: tls.certificate: {told}")), "{printed}");
+    }
+}
