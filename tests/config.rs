@@ -84,6 +84,22 @@ fn a_full_disk_under_standard_output_is_a_failure_and_no_internal_error() {
 }
 
 #[test]
+fn check_refuses_values_by_which_nobody_is_served() {
+    let text = sample()
+        .replace("longest = \"12 h\"", "longest = \"0 s\"")
+        .replace("waiting = 256", "waiting = 0");
+    let (code, printed) = check("least", &text);
+    assert_eq!(code, Some(1));
+    let line = |row: &str| 1 + text.lines().position(|line| line == row).unwrap();
+    for (row, told) in [
+        ("longest = \"0 s\"", "unlock.longest: the smallest value is \"1 s\""),
+        ("waiting = 0", "login.waiting: the smallest value is 1"),
+    ] {
+        assert!(printed.contains(&format!("postseal.toml:{}: {told}", line(row))), "{printed}");
+    }
+}
+
+#[test]
 fn check_tells_of_certificates_that_others_refuse() {
     use postseal::base::clock::UnixTime;
     let dir = std::env::temp_dir().join(format!("postseal-certificate-{}", std::process::id()));

@@ -87,9 +87,12 @@ impl Reader<'_> {
         let row = row(section, key)?;
         let item = self.root.get(section).and_then(Item::as_table_like).and_then(|t| t.get(key));
         let (line, read) = match (item.map(Item::as_value), row.fallback) {
-            (Some(Some(value)), _) => (self.line(value.span()), T::read(value, self.base)),
+            (Some(Some(value)), _) => {
+                let read = T::read(value, self.base);
+                (self.line(value.span()), read.and_then(|value| not_below(row, value, self.base)))
+            }
             (Some(None), _) => (None, Err(format!("expected a {}", row.kind))),
-            (None, Fallback::Default(text)) => (None, read_default(text, self.base)),
+            (None, Fallback::Default(text)) => (None, read_text(text, self.base)),
             (None, Fallback::Required(example)) => {
                 (None, Err(format!("must be set, for example {key} = {example}")))
             }
@@ -135,9 +138,18 @@ impl Reader<'_> {
     }
 }
 
-fn read_default<T: Setting>(text: &str, base: &Path) -> Result<T, String> {
+/// Reads a text of the table.
+fn read_text<T: Setting>(text: &str, base: &Path) -> Result<T, String> {
     let value: Value = text.parse().map_err(|_| "default does not parse".to_owned())?;
     T::read(&value, base)
+}
+
+fn not_below<T: Setting>(row: &Row, value: T, base: &Path) -> Result<T, String> {
+    let Some(text) = row.least else { return Ok(value) };
+    match value.is_below(&read_text(text, base)?) {
+        true => Err(format!("the smallest value is {text}")),
+        false => Ok(value),
+    }
 }
 
 fn row(section: &str, key: &str) -> Option<&'static Row> {
@@ -208,6 +220,27 @@ mod tests {
         let found = problems(&format!("{LEAST}[log]\nlevel = \"loud\"\naddresses = 3\n"));
         let lines: Vec<_> = found.iter().map(|problem| problem.line).collect();
         assert_eq!(lines, [Some(9), Some(10)]);
+    }
+
+    #[test]
+    fn a_value_by_which_nobody_is_served_is_refused_with_the_smallest() {
+        for row in TABLE.iter().flat_map(|section| section.rows) {
+            let Some(least) = row.least else { continue };
+            let set = |value: &str| format!("{LEAST}[{}]\n{} = {value}\n", row.section, row.key);
+            let read = |value: &str| parse(&set(value), Path::new("/etc/x.toml"));
+            assert!(read(least).is_ok() && read(row.fallback.text()).is_ok(), "{row:?}");
+            let zero: String = match least.starts_with('"') {
+                true => least.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect(),
+                false => "0".into(),
+            };
+            let found = read(&zero).unwrap_err().problems;
+            assert_eq!((found.len(), found[0].line), (1, Some(9)), "{row:?}");
+            assert_eq!(found[0].key, format!("{}.{}", row.section, row.key));
+            assert_eq!(found[0].text, format!("the smallest value is {least}"));
+        }
+        for (section, key) in [("submission", "messages_per_hour"), ("queue", "delay_notice")] {
+            assert!(row(section, key).unwrap().least.is_none(), "0 has a meaning there");
+        }
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub trait Setting: Sized + PartialEq {
     const KIND: &'static str;
     /// Reads it; the error says what was expected. Relative paths start at `base`.
     fn read(value: &Value, base: &Path) -> Result<Self, String>;
+    /// Whether it is less than `least`; types without an order never are.
+    fn is_below(&self, least: &Self) -> bool {
+        let _ = least;
+        false
+    }
 }
 
 /// A number of octets.
@@ -37,6 +42,10 @@ impl Setting for Size {
             [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
         with_unit(value, &UNITS).map(Size).ok_or_else(|| expected(Self::KIND, "\"50 MiB\""))
     }
+
+    fn is_below(&self, least: &Self) -> bool {
+        self < least
+    }
 }
 
 impl Setting for Duration {
@@ -46,6 +55,10 @@ impl Setting for Duration {
         const UNITS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3600), ("d", 86_400)];
         let seconds = with_unit(value, &UNITS).ok_or_else(|| expected(Self::KIND, "\"5 min\""))?;
         Ok(Duration::from_secs(seconds))
+    }
+
+    fn is_below(&self, least: &Self) -> bool {
+        self < least
     }
 }
 
@@ -65,6 +78,10 @@ impl Setting for u32 {
             .as_integer()
             .and_then(|number| number.try_into().ok())
             .ok_or_else(|| expected("number from 0 to 4294967295", "100"))
+    }
+
+    fn is_below(&self, least: &Self) -> bool {
+        self < least
     }
 }
 
