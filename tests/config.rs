@@ -84,6 +84,18 @@ fn a_full_disk_under_standard_output_is_a_failure_and_no_internal_error() {
 }
 
 #[test]
+fn check_tells_of_a_credential_that_systemd_has_not_given() {
+    let text =
+        sample().replace("\"/etc/postseal/queue.key\"", "\"${CREDENTIALS_DIRECTORY}/queue.key\"");
+    let line = 1 + text.lines().position(|line| line.starts_with("queue = ")).unwrap();
+    let (code, printed) = check("credential", &text);
+    assert_eq!(code, Some(1));
+    let told = format!("postseal.toml:{line}: keys.queue: CREDENTIALS_DIRECTORY is not set");
+    assert!(printed.contains(&told), "{printed}");
+    assert!(!printed.contains("${CREDENTIALS_DIRECTORY}"), "{printed}");
+}
+
+#[test]
 fn check_refuses_values_by_which_nobody_is_served() {
     let text = sample()
         .replace("longest = \"12 h\"", "longest = \"0 s\"")

@@ -72,7 +72,7 @@ struct Address {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.configuration.read()?;
+    let config = arguments.configuration.read_to_ask()?;
     let request = request(&arguments.verb, &Asker { stdin: arguments.password_stdin })?;
     show(asker::ask_server(&config, &request)?, &arguments.verb)
 }

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.configuration.read()?;
+    let config = arguments.configuration.read_to_ask()?;
     let request = Request::Explain { from: arguments.from.clone(), to: arguments.to.clone() };
     match asker::ask_server(&config, &request)? {
         Answer::Explained(explained) if arguments.json => output::json(&explained),

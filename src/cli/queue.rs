@@ -57,7 +57,7 @@ struct Json {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.configuration.read()?;
+    let config = arguments.configuration.read_to_ask()?;
     if let Verb::List { json } = &arguments.verb {
         return list(&config, json.json);
     }

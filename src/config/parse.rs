@@ -3,7 +3,7 @@
 //! Every problem carries the line it stands on and, where a name is unknown, the nearest known one.
 
 use super::table::{Config, Fallback, Row, TABLE};
-use super::values::Setting;
+use super::values::{CREDENTIALS, Setting, credential};
 use std::fmt;
 use std::path::Path;
 use toml_edit::{Document, Item, TableLike, Value};
@@ -54,11 +54,28 @@ impl std::error::Error for Invalid {}
 /// Reads `text`, the contents of the file `file`; relative paths in it start at the file's
 /// directory.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Invalid> {
+    parse_with(text, file, credentials_are_there())
+}
+
+/// [`parse`] for those who ask a running server and open none of the named files: systemd gives its
+/// credentials to the server alone.
+pub fn parse_without_credentials(text: &str, file: &Path) -> Result<Config, Invalid> {
+    parse_with(text, file, true)
+}
+
+fn credentials_are_there() -> bool {
+    std::env::var_os(CREDENTIALS).is_some()
+}
+
+fn parse_with(text: &str, file: &Path, credentials: bool) -> Result<Config, Invalid> {
     let invalid = |problems| Invalid { file: file.display().to_string(), problems };
     let document = Document::parse(text).map_err(|error| invalid(vec![syntax(&error, text)]))?;
     let base = file.parent().unwrap_or(Path::new(""));
     let mut reader = Reader { text, root: document.as_table(), base, problems: Vec::new() };
     reader.refuse_unknown();
+    if !credentials {
+        reader.refuse_credentials();
+    }
     match (Config::read(&mut reader), reader.problems) {
         (Some(config), problems) if problems.is_empty() => Ok(config),
         (_, mut problems) => {
@@ -117,6 +134,22 @@ impl Reader<'_> {
         for (name, _) in table.iter().filter(|(name, _)| row(section, name).is_none()) {
             let line = table.key(name).and_then(|key| self.line(key.span()));
             self.unknown(line, name, section);
+        }
+    }
+
+    /// Paths of credentials lead nowhere where systemd has given none.
+    fn refuse_credentials(&mut self) {
+        for row in TABLE.iter().flat_map(|section| section.rows) {
+            let section = self.root.get(row.section).and_then(Item::as_table_like);
+            let value = section.and_then(|section| section.get(row.key)).and_then(Item::as_value);
+            let is_one = |value: &&Value| value.as_str().is_some_and(|t| credential(t).is_some());
+            if let Some(value) = value.filter(is_one) {
+                let text = format!(
+                    "{CREDENTIALS} is not set: systemd sets it for the service; run the command \
+                     as systemd/postseal.service says"
+                );
+                self.problem(self.line(value.span()), format!("{}.{}", row.section, row.key), text);
+            }
         }
     }
 
@@ -241,6 +274,16 @@ mod tests {
         for (section, key) in [("submission", "messages_per_hour"), ("queue", "delay_notice")] {
             assert!(row(section, key).unwrap().least.is_none(), "0 has a meaning there");
         }
+    }
+
+    #[test]
+    fn a_credential_that_systemd_has_not_given_is_named_with_its_line() {
+        let text = LEAST.replace("k.pem", "${CREDENTIALS_DIRECTORY}/tls.key");
+        let found = parse_with(&text, Path::new("/etc/x.toml"), false).unwrap_err().problems;
+        assert_eq!((found.len(), found[0].line, found[0].key.as_str()), (1, Some(7), "tls.key"));
+        assert!(found[0].text.starts_with("CREDENTIALS_DIRECTORY is not set"), "{found:?}");
+        assert!(parse_without_credentials(&text, Path::new("/etc/x.toml")).is_ok());
+        assert!(parse_with(LEAST, Path::new("/etc/x.toml"), false).is_ok());
     }
 
     #[test]

@@ -121,18 +121,24 @@ impl Setting for FilePath {
 
     fn read(value: &Value, base: &Path) -> Result<Self, String> {
         match value.as_str() {
-            Some(text) if !text.is_empty() => Ok(FilePath(base.join(credential(text)))),
+            Some(text) if !text.is_empty() => Ok(FilePath(base.join(resolved(text)))),
             _ => Err(expected(Self::KIND, "\"/var/lib/postseal\"")),
         }
     }
 }
 
-/// `${CREDENTIALS_DIRECTORY}/name` as systemd means it (systemd.exec(5)); anything else, and this
-/// too where systemd has not set the variable, stays as it is written.
-fn credential(text: &str) -> PathBuf {
-    let name = text.strip_prefix("${CREDENTIALS_DIRECTORY}/");
-    let dir = std::env::var_os("CREDENTIALS_DIRECTORY");
-    match (name, dir) {
+/// The variable in which systemd names the directory of a service's credentials (systemd.exec(5)).
+pub(super) const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The name behind `${CREDENTIALS_DIRECTORY}/`.
+pub(super) fn credential(text: &str) -> Option<&str> {
+    text.strip_prefix("${")?.strip_prefix(CREDENTIALS)?.strip_prefix("}/")
+}
+
+/// A credential's path; anything else, and this too where systemd has not set the variable, stays
+/// as it is written.
+fn resolved(text: &str) -> PathBuf {
+    match (credential(text), std::env::var_os(CREDENTIALS)) {
         (Some(name), Some(dir)) => Path::new(&dir).join(name),
         _ => PathBuf::from(text),
     }
