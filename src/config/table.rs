@@ -2,9 +2,9 @@
 //! default.
 //!
 //! Each entry reads `key: Type = default(TOML text), takes effect, "two sentences"`, with
-//! `least(TOML text)` behind the default where less makes no sense. The macro below makes the typed
-//! structures, the rows for people and the comparison for a reload from it, so that none of them can
-//! drift from the others.
+//! `least(TOML text)` behind the default where less makes no sense. The macro below makes the
+//! typed structures, the rows for people and the comparison for a reload from it, so that none of
+//! them can drift from the others.
 
 use super::parse::Reader;
 use super::values::{
@@ -186,7 +186,7 @@ options! {
              who have logged in, and from nobody else.";
         aliases: Option<FilePath> = Default(r#""""#), Reload,
             "A text file with lines `alias: address, address`; an alias without domain holds in \
-             every domain. Each target must be an account here.";
+             every domain. Each target must be an account or another alias here.";
         postmaster: String = Default(r#""""#), Restart,
             "The account that gets what is sent to postmaster, which is always accepted. When \
              empty, an alias or account of that name must exist.";

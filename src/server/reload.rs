@@ -1,9 +1,9 @@
 //! SIGHUP: the configuration, the certificate and the aliases are read again.
 //!
-//! All or nothing: everything that can fail is read and opened first, and only then is all of it put
-//! in force, which cannot fail. So a file that does not parse, a certificate that does not fit its
-//! key, or a log that cannot be opened leaves everything as it was. Options that cannot change while
-//! the server runs keep their old value and are named.
+//! All or nothing: everything that can fail is read and opened first, and only then is all of it
+//! put in force, which cannot fail. So a file that does not parse, a certificate that does not fit
+//! its key, or a log that cannot be opened leaves everything as it was. Options that cannot change
+//! while the server runs keep their old value and are named.
 
 use super::Shared;
 use super::discovery::Discovery;
