@@ -116,6 +116,7 @@ fn request(verb: &Verb, asker: &Asker) -> Result<Request, Failure> {
 fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
     match answer {
         Answer::Done {} => output::line("done"),
+        Answer::Removed { aliases, postmaster } => output::text(&removed(&aliases, postmaster)),
         Answer::Secret { what, secret } => {
             let secret = String::from_utf8_lossy(secret.0.expose()).into_owned();
             output::secret_once(&what, &Zeroizing::new(secret))
@@ -133,9 +134,37 @@ fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
     }
 }
 
+/// What has to be mended after a removal.
+fn removed(aliases: &[(usize, String)], postmaster: bool) -> String {
+    let mut out = String::from("done\n");
+    for (line, name) in aliases {
+        out += &format!("mail.aliases, line {line}: {name} leads to the account that is gone\n");
+    }
+    if postmaster {
+        out += "mail.postmaster leads to the account that is gone\n";
+    }
+    out
+}
+
 fn row(account: &AccountLine) -> String {
     let address = account.address.as_deref().unwrap_or("(file does not verify)");
     let operator = if account.known_to_operator { "  known to the operator" } else { "" };
     let (state, bytes, waiting) = (&account.state, account.bytes, account.waiting);
     format!("{address}  {state}  {bytes} octets  {waiting} waiting{operator}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_removal_breaks_is_named() {
+        let text = removed(&[(3, "team".into()), (5, "a@b.example".into())], true);
+        assert_eq!(
+            text,
+            "done\nmail.aliases, line 3: team leads to the account that is gone\n\
+             mail.aliases, line 5: a@b.example leads to the account that is gone\n\
+             mail.postmaster leads to the account that is gone\n"
+        );
+    }
 }

@@ -112,12 +112,19 @@ impl Shared {
         }
     }
 
+    /// Has it reported which aliases lead to nobody, beside other work.
+    fn look_at_aliases(&self) {
+        let receiver = Arc::clone(&self.receiver);
+        tokio::spawn(async move { receiver.report_broken().await });
+    }
+
     /// Puts into force what can change while the server runs.
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
         self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
         self.web.reload(convert::web(config));
+        self.look_at_aliases();
     }
 }
 
