@@ -3,9 +3,9 @@
 //! Every verb that makes a way into an account asks for what opens it now: the server does not lend
 //! the keys of somebody who happens to be logged in, not to root either.
 
-use super::Failure;
 use super::asker::{self, Asker, NOW};
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::server::protocol::{AccountLine, Answer, Request};
 use clap::Subcommand;
 use zeroize::Zeroizing;
@@ -72,7 +72,7 @@ struct Address {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.configuration.read()?;
+    let config = arguments.configuration.read_to_ask()?;
     let request = request(&arguments.verb, &Asker { stdin: arguments.password_stdin })?;
     show(asker::ask_server(&config, &request)?, &arguments.verb)
 }
@@ -115,26 +115,35 @@ fn request(verb: &Verb, asker: &Asker) -> Result<Request, Failure> {
 
 fn show(answer: Answer, verb: &Verb) -> Result<(), Failure> {
     match answer {
-        Answer::Done {} => println!("done"),
+        Answer::Done {} => output::line("done"),
+        Answer::Removed { aliases, postmaster } => output::text(&removed(&aliases, postmaster)),
         Answer::Secret { what, secret } => {
             let secret = String::from_utf8_lossy(secret.0.expose()).into_owned();
-            println!("{what}: {}", &*Zeroizing::new(secret));
-            eprintln!("It is shown this once and kept nowhere in clear.");
+            output::secret_once(&what, &Zeroizing::new(secret))
         }
         Answer::Accounts { accounts } => match verb {
-            Verb::List { json: true } => println!("{}", serde_json::to_string_pretty(&accounts)?),
-            _ => accounts.iter().for_each(|account| println!("{}", row(account))),
+            Verb::List { json: true } => output::json(&accounts),
+            _ => accounts.iter().try_for_each(|account| output::line(&row(account))),
         },
-        Answer::Failed { error } => return Err(Failure(error)),
+        Answer::Failed { error } => Err(Failure(error)),
         Answer::Status { .. }
         | Answer::Key { .. }
         | Answer::Queue { .. }
         | Answer::Lookup { .. }
-        | Answer::Explained(_) => {
-            return Err(asker::unexpected());
-        }
+        | Answer::Explained(_) => Err(asker::unexpected()),
     }
-    Ok(())
+}
+
+/// What has to be mended after a removal.
+fn removed(aliases: &[(usize, String)], postmaster: bool) -> String {
+    let mut out = String::from("done\n");
+    for (line, name) in aliases {
+        out += &format!("mail.aliases, line {line}: {name} leads to the account that is gone\n");
+    }
+    if postmaster {
+        out += "mail.postmaster leads to the account that is gone\n";
+    }
+    out
 }
 
 fn row(account: &AccountLine) -> String {
@@ -142,4 +151,20 @@ fn row(account: &AccountLine) -> String {
     let operator = if account.known_to_operator { "  known to the operator" } else { "" };
     let (state, bytes, waiting) = (&account.state, account.bytes, account.waiting);
     format!("{address}  {state}  {bytes} octets  {waiting} waiting{operator}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_removal_breaks_is_named() {
+        let text = removed(&[(3, "team".into()), (5, "a@b.example".into())], true);
+        assert_eq!(
+            text,
+            "done\nmail.aliases, line 3: team leads to the account that is gone\n\
+             mail.aliases, line 5: a@b.example leads to the account that is gone\n\
+             mail.postmaster leads to the account that is gone\n"
+        );
+    }
 }

@@ -3,13 +3,15 @@
 //! Looks at the text, at what the options mean together, and at the files they name; starts nothing
 //! and changes nothing.
 
-use super::Failure;
 use super::configuration::Configuration;
+use super::{Failure, output};
+use crate::base::clock::{Clock, UnixTime};
 use crate::config::{Config, Remark, Weight, convert, review};
+use crate::host::clock::SystemClock;
 use crate::host::dkim_key::DkimKey;
-use crate::host::{dns, files, roots, tls};
+use crate::host::{dns, files, log, roots, tls};
 use crate::mailauth::KeyKind;
-use crate::server::read_aliases;
+use crate::server::{log_destination, read_aliases};
 use std::path::Path;
 
 /// Say what is wrong with a configuration, with line and nearest key
@@ -25,15 +27,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     remarks.extend(look_at_files(&config));
     let file = arguments.configuration.config.display();
     for remark in &remarks {
-        println!("{file}: {}: {}: {}", word(remark.weight), remark.key, remark.text);
+        let Remark { weight, key, text } = remark;
+        output::line(&format!("{file}: {}: {key}: {text}", word(*weight)))?;
     }
     let errors = remarks.iter().filter(|remark| remark.weight == Weight::Error).count();
     match errors {
-        0 if remarks.is_empty() => println!("{file}: nothing to remark"),
-        0 => println!("{file}: usable"),
-        _ => return Err(Failure(format!("{file}: {errors} to be corrected"))),
+        0 if remarks.is_empty() => output::line(&format!("{file}: nothing to remark")),
+        0 => output::line(&format!("{file}: usable")),
+        _ => Err(Failure(format!("{file}: {errors} to be corrected"))),
     }
-    Ok(())
 }
 
 fn word(weight: Weight) -> &'static str {
@@ -86,9 +88,13 @@ fn look_at_files(config: &Config) -> Vec<Remark> {
     {
         error("outgoing.relayhost_password_file", problem.to_string());
     }
+    if let Err(problem) = log::check(&log_destination(config)) {
+        error("log.destination", problem.to_string());
+    }
     remarks.extend(exposed_keys(config));
     remarks.extend(look_at_network(config));
     remarks.extend(key_hosts(config));
+    remarks.extend(doubted_certificates(config, SystemClock::new().now()));
     remarks
 }
 
@@ -125,6 +131,18 @@ fn key_hosts(config: &Config) -> Option<Remark> {
         missing.join(", ")
     );
     Some(Remark { weight: Weight::Warning, key, text })
+}
+
+/// Certificates that others refuse, or will before long. The server starts with them.
+fn doubted_certificates(config: &Config, now: UnixTime) -> Vec<Remark> {
+    let hostname = config.server.hostname.0.as_str();
+    let mut looks = vec![("tls.certificate", &config.tls.certificate, Some(hostname))];
+    looks.extend(config.web.certificate.iter().map(|path| ("web.certificate", path, None)));
+    let doubts = looks.into_iter().flat_map(|(key, path, hostname)| {
+        let doubts = tls::doubts(&path.0, hostname, now).unwrap_or_default();
+        doubts.into_iter().map(move |doubt| (key, doubt.to_string()))
+    });
+    doubts.map(|(key, text)| Remark { weight: Weight::Warning, key, text }).collect()
 }
 
 fn check_web_pair(config: &Config) -> Result<(), String> {

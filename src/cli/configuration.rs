@@ -1,7 +1,7 @@
 //! The option `--config` that most commands share.
 
 use super::Failure;
-use crate::config::{CONFIG_BYTES_MAX, Config, parse};
+use crate::config::{CONFIG_BYTES_MAX, Config, Invalid, parse, parse_without_credentials};
 use crate::host::files;
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,18 @@ pub(super) struct Configuration {
 impl Configuration {
     /// Reads it, with all its problems in the error.
     pub(super) fn read(&self) -> Result<Config, Failure> {
-        read(&self.config)
+        self.parsed(parse)
     }
-}
 
-/// Reads the configuration file at `path`.
-pub(super) fn read(path: &Path) -> Result<Config, Failure> {
-    let text = files::read_text(path, CONFIG_BYTES_MAX)?;
-    parse(&text, path).map_err(|invalid| Failure(format!("invalid configuration\n{invalid}")))
+    /// The same for a command that asks the running server and opens no file: root has none of the
+    /// credentials that systemd gives to the server.
+    pub(super) fn read_to_ask(&self) -> Result<Config, Failure> {
+        self.parsed(parse_without_credentials)
+    }
+
+    fn parsed(&self, parse: fn(&str, &Path) -> Result<Config, Invalid>) -> Result<Config, Failure> {
+        let text = files::read_text(&self.config, CONFIG_BYTES_MAX)?;
+        parse(&text, &self.config)
+            .map_err(|invalid| Failure(format!("invalid configuration\n{invalid}")))
+    }
 }

@@ -3,8 +3,8 @@
 //! Works from the configuration and the key files alone; nothing is asked on the wire and nothing
 //! is published. Lines are in the form of a zone file (RFC 1035 §5); remarks begin with `;`.
 
-use super::Failure;
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::config::{Config, convert};
 use crate::host::dkim_key::DkimKey;
 use crate::host::files;
@@ -39,10 +39,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure(format!("{domain} is none of mail.domains")));
     }
     for domain in chosen {
-        print!("{}", zone(&config, domain, &keys));
+        output::text(&zone(&config, domain, &keys))?;
     }
-    print!("{}", remarks(&config, &keys));
-    Ok(())
+    output::text(&remarks(&config, &keys))
 }
 
 /// The keys that the configuration names, with those made that may be.

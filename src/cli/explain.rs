@@ -3,9 +3,9 @@
 //! The running server is asked, because it has the keys that it has seen; nothing is sent to the
 //! recipient, but the directory of his domain may be asked for his key.
 
-use super::Failure;
 use super::asker::{self, date};
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::server::protocol::{Answer, Explained, Request};
 
 /// Say what would happen to mail between two addresses: which rule holds, which key, where it goes
@@ -23,17 +23,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.configuration.read()?;
+    let config = arguments.configuration.read_to_ask()?;
     let request = Request::Explain { from: arguments.from.clone(), to: arguments.to.clone() };
     match asker::ask_server(&config, &request)? {
-        Answer::Explained(explained) if arguments.json => {
-            println!("{}", serde_json::to_string_pretty(&explained)?);
-        }
-        Answer::Explained(explained) => print!("{}", text(&explained)),
-        Answer::Failed { error } => return Err(Failure(error)),
-        _ => return Err(asker::unexpected()),
+        Answer::Explained(explained) if arguments.json => output::json(&explained),
+        Answer::Explained(explained) => output::text(&text(&explained)),
+        Answer::Failed { error } => Err(Failure(error)),
+        _ => Err(asker::unexpected()),
     }
-    Ok(())
 }
 
 /// One line for each thing that matters.

@@ -8,8 +8,8 @@
 //! An account file is believed when its MAC is right: what only its vault knows is compared at the
 //! next unlock.
 
-use super::Failure;
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::base::disk::Disk;
 use crate::host::{files, index_sled};
 use crate::journal::fsck::{Report, verify};
@@ -38,10 +38,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let dir = &config.server.data_dir.0;
     let disk: Arc<dyn Disk> = Arc::new(lock_read_only(dir)?);
     let report = verify(Arc::clone(&disk), &key, index_sled::stopped_at(&*disk))?;
-    report.damage.iter().for_each(|damage| println!("{}", sentence(damage)));
+    for damage in &report.damage {
+        output::line(&sentence(damage))?;
+    }
     let keys = Arc::new(ServerKeys::new(&key, None));
     let bad_accounts = accounts(disk, keys, &report)?;
-    println!("{}", summary(&report));
+    output::line(&summary(&report))?;
     // Of a journal that was cut short, the mark is all that knows.
     if !report.damage.iter().any(|damage| damage.what == What::Shortened) {
         forget_index(dir)?;
@@ -65,11 +67,13 @@ fn forget_index(dir: &Path) -> Result<(), Failure> {
 fn accounts(disk: Arc<dyn Disk>, keys: Arc<ServerKeys>, report: &Report) -> Result<usize, Failure> {
     let mut accounts = Accounts::read(disk, keys)?;
     for bad in accounts.bad_files() {
-        println!("account file {}: {}", bad.name, bad.error);
+        output::line(&format!("account file {}: {}", bad.name, bad.error))?;
     }
     let missing = accounts.missing(&report.accounts);
     for account in &missing {
-        println!("account {account}: the journal holds mail of it, and its file is not there");
+        output::line(&format!(
+            "account {account}: the journal holds mail of it, and its file is not there"
+        ))?;
     }
     Ok(accounts.bad_files().len() + missing.len())
 }

@@ -3,6 +3,7 @@
 //! Commands about accounts reach the running server by its control socket and need nothing but it;
 //! the others work on files. Errors go to standard error in one sentence, and the exit code is 0
 //! for success, 1 for failure, 2 for a command line that is not understood.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod account;
 mod asker;
@@ -12,6 +13,7 @@ mod dns;
 mod explain;
 mod fsck;
 mod key;
+mod output;
 mod queue;
 mod quickstart;
 mod serve;
@@ -42,7 +44,7 @@ enum Command {
     Version(version::Arguments),
 }
 
-/// Why a command failed: the sentence that is shown.
+/// Why a command failed: the sentence that is shown, or nothing where nobody would read it.
 #[derive(Debug)]
 struct Failure(String);
 
@@ -56,7 +58,7 @@ impl<E: std::error::Error> From<E> for Failure {
 pub fn run() -> ExitCode {
     let command = CommandLine::parse().command;
     if let Err(error) = crate::host::process::harden() {
-        eprintln!("postseal: the process cannot be protected: {error}");
+        output::remark(&format!("postseal: the process cannot be protected: {error}"));
         return ExitCode::FAILURE;
     }
     let outcome = match command {
@@ -74,7 +76,9 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(why)) => {
-            eprintln!("postseal: {why}");
+            if !why.is_empty() {
+                output::remark(&format!("postseal: {why}"));
+            }
             ExitCode::FAILURE
         }
     }

@@ -1,8 +1,8 @@
 //! `postseal queue`: the mail that waits to go out, by the running server's control socket.
 
-use super::Failure;
 use super::asker::{self, date};
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::config::Config;
 use crate::server::protocol::{Answer, QueueItem, QueueVerb, Request};
 use clap::Subcommand;
@@ -57,17 +57,16 @@ struct Json {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.configuration.read()?;
+    let config = arguments.configuration.read_to_ask()?;
     if let Verb::List { json } = &arguments.verb {
         return list(&config, json.json);
     }
     match asker::ask_server(&config, &request(&arguments.verb))? {
-        Answer::Done {} => println!("done"),
-        Answer::Queue { items, .. } => show(&items, &arguments.verb)?,
-        Answer::Failed { error } => return Err(Failure(error)),
-        _ => return Err(asker::unexpected()),
+        Answer::Done {} => output::line("done"),
+        Answer::Queue { items, .. } => show(&items, &arguments.verb),
+        Answer::Failed { error } => Err(Failure(error)),
+        _ => Err(asker::unexpected()),
     }
-    Ok(())
 }
 
 /// Shows page after page, until there is none.
@@ -85,18 +84,17 @@ fn list(config: &Config, json: bool) -> Result<(), Failure> {
         is_empty &= items.is_empty();
         match json {
             true => all.extend(items),
-            false => items.iter().for_each(|item| println!("{}", row(item))),
+            false => items.iter().try_for_each(|item| output::line(&row(item)))?,
         }
         if more == 0 || last.is_none() {
             break;
         }
     }
     match json {
-        true => println!("{}", serde_json::to_string_pretty(&all)?),
-        false if is_empty => println!("nothing waits to go out"),
-        false => {}
+        true => output::json(&all),
+        false if is_empty => output::line("nothing waits to go out"),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn request(verb: &Verb) -> Request {
@@ -113,12 +111,9 @@ fn request(verb: &Verb) -> Request {
 
 fn show(items: &[QueueItem], verb: &Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Show { json: Json { json: true }, .. } => {
-            println!("{}", serde_json::to_string_pretty(&items.first())?);
-        }
-        _ => items.iter().for_each(|item| print!("{}", whole(item))),
+        Verb::Show { json: Json { json: true }, .. } => output::json(&items.first()),
+        _ => items.iter().try_for_each(|item| output::text(&whole(item))),
     }
-    Ok(())
 }
 
 fn row(item: &QueueItem) -> String {

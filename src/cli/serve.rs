@@ -1,7 +1,7 @@
 //! `postseal serve`: runs the server in the foreground until it is told to stop.
 
-use super::Failure;
 use super::configuration::Configuration;
+use super::{Failure, output};
 use crate::config::{Weight, review};
 use crate::server::{Server, runtime};
 
@@ -15,7 +15,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.configuration.read()?;
     for remark in review(&config) {
-        eprintln!("postseal: {}: {}", remark.key, remark.text);
+        output::remark(&format!("postseal: {}: {}", remark.key, remark.text));
         if remark.weight == Weight::Error {
             return Err(Failure("the configuration cannot be used".into()));
         }

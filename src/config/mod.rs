@@ -18,6 +18,6 @@ mod review;
 pub mod table;
 pub mod values;
 
-pub use parse::{CONFIG_BYTES_MAX, Invalid, Problem, parse};
+pub use parse::{CONFIG_BYTES_MAX, Invalid, Problem, parse, parse_without_credentials};
 pub use review::{Remark, Weight, review};
 pub use table::Config;

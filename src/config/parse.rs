@@ -3,7 +3,7 @@
 //! Every problem carries the line it stands on and, where a name is unknown, the nearest known one.
 
 use super::table::{Config, Fallback, Row, TABLE};
-use super::values::Setting;
+use super::values::{CREDENTIALS, Setting, credential};
 use std::fmt;
 use std::path::Path;
 use toml_edit::{Document, Item, TableLike, Value};
@@ -54,11 +54,28 @@ impl std::error::Error for Invalid {}
 /// Reads `text`, the contents of the file `file`; relative paths in it start at the file's
 /// directory.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Invalid> {
+    parse_with(text, file, credentials_are_there())
+}
+
+/// [`parse`] for those who ask a running server and open none of the named files: systemd gives its
+/// credentials to the server alone.
+pub fn parse_without_credentials(text: &str, file: &Path) -> Result<Config, Invalid> {
+    parse_with(text, file, true)
+}
+
+fn credentials_are_there() -> bool {
+    std::env::var_os(CREDENTIALS).is_some()
+}
+
+fn parse_with(text: &str, file: &Path, credentials: bool) -> Result<Config, Invalid> {
     let invalid = |problems| Invalid { file: file.display().to_string(), problems };
     let document = Document::parse(text).map_err(|error| invalid(vec![syntax(&error, text)]))?;
     let base = file.parent().unwrap_or(Path::new(""));
     let mut reader = Reader { text, root: document.as_table(), base, problems: Vec::new() };
     reader.refuse_unknown();
+    if !credentials {
+        reader.refuse_credentials();
+    }
     match (Config::read(&mut reader), reader.problems) {
         (Some(config), problems) if problems.is_empty() => Ok(config),
         (_, mut problems) => {
@@ -87,9 +104,12 @@ impl Reader<'_> {
         let row = row(section, key)?;
         let item = self.root.get(section).and_then(Item::as_table_like).and_then(|t| t.get(key));
         let (line, read) = match (item.map(Item::as_value), row.fallback) {
-            (Some(Some(value)), _) => (self.line(value.span()), T::read(value, self.base)),
+            (Some(Some(value)), _) => {
+                let read = T::read(value, self.base);
+                (self.line(value.span()), read.and_then(|value| not_below(row, value, self.base)))
+            }
             (Some(None), _) => (None, Err(format!("expected a {}", row.kind))),
-            (None, Fallback::Default(text)) => (None, read_default(text, self.base)),
+            (None, Fallback::Default(text)) => (None, read_text(text, self.base)),
             (None, Fallback::Required(example)) => {
                 (None, Err(format!("must be set, for example {key} = {example}")))
             }
@@ -117,6 +137,22 @@ impl Reader<'_> {
         }
     }
 
+    /// Paths of credentials lead nowhere where systemd has given none.
+    fn refuse_credentials(&mut self) {
+        for row in TABLE.iter().flat_map(|section| section.rows) {
+            let section = self.root.get(row.section).and_then(Item::as_table_like);
+            let value = section.and_then(|section| section.get(row.key)).and_then(Item::as_value);
+            let is_one = |value: &&Value| value.as_str().is_some_and(|t| credential(t).is_some());
+            if let Some(value) = value.filter(is_one) {
+                let text = format!(
+                    "{CREDENTIALS} is not set: systemd sets it for the service; run the command \
+                     as systemd/postseal.service says"
+                );
+                self.problem(self.line(value.span()), format!("{}.{}", row.section, row.key), text);
+            }
+        }
+    }
+
     fn unknown(&mut self, line: Option<usize>, name: &str, section: &str) {
         let key = if section.is_empty() { name.into() } else { format!("{section}.{name}") };
         let text = match nearest(name, section) {
@@ -135,9 +171,18 @@ impl Reader<'_> {
     }
 }
 
-fn read_default<T: Setting>(text: &str, base: &Path) -> Result<T, String> {
+/// Reads a text of the table.
+fn read_text<T: Setting>(text: &str, base: &Path) -> Result<T, String> {
     let value: Value = text.parse().map_err(|_| "default does not parse".to_owned())?;
     T::read(&value, base)
+}
+
+fn not_below<T: Setting>(row: &Row, value: T, base: &Path) -> Result<T, String> {
+    let Some(text) = row.least else { return Ok(value) };
+    match value.is_below(&read_text(text, base)?) {
+        true => Err(format!("the smallest value is {text}")),
+        false => Ok(value),
+    }
 }
 
 fn row(section: &str, key: &str) -> Option<&'static Row> {
@@ -208,6 +253,37 @@ mod tests {
         let found = problems(&format!("{LEAST}[log]\nlevel = \"loud\"\naddresses = 3\n"));
         let lines: Vec<_> = found.iter().map(|problem| problem.line).collect();
         assert_eq!(lines, [Some(9), Some(10)]);
+    }
+
+    #[test]
+    fn a_value_by_which_nobody_is_served_is_refused_with_the_smallest() {
+        for row in TABLE.iter().flat_map(|section| section.rows) {
+            let Some(least) = row.least else { continue };
+            let set = |value: &str| format!("{LEAST}[{}]\n{} = {value}\n", row.section, row.key);
+            let read = |value: &str| parse(&set(value), Path::new("/etc/x.toml"));
+            assert!(read(least).is_ok() && read(row.fallback.text()).is_ok(), "{row:?}");
+            let zero: String = match least.starts_with('"') {
+                true => least.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect(),
+                false => "0".into(),
+            };
+            let found = read(&zero).unwrap_err().problems;
+            assert_eq!((found.len(), found[0].line), (1, Some(9)), "{row:?}");
+            assert_eq!(found[0].key, format!("{}.{}", row.section, row.key));
+            assert_eq!(found[0].text, format!("the smallest value is {least}"));
+        }
+        for (section, key) in [("submission", "messages_per_hour"), ("queue", "delay_notice")] {
+            assert!(row(section, key).unwrap().least.is_none(), "0 has a meaning there");
+        }
+    }
+
+    #[test]
+    fn a_credential_that_systemd_has_not_given_is_named_with_its_line() {
+        let text = LEAST.replace("k.pem", "${CREDENTIALS_DIRECTORY}/tls.key");
+        let found = parse_with(&text, Path::new("/etc/x.toml"), false).unwrap_err().problems;
+        assert_eq!((found.len(), found[0].line, found[0].key.as_str()), (1, Some(7), "tls.key"));
+        assert!(found[0].text.starts_with("CREDENTIALS_DIRECTORY is not set"), "{found:?}");
+        assert!(parse_without_credentials(&text, Path::new("/etc/x.toml")).is_ok());
+        assert!(parse_with(LEAST, Path::new("/etc/x.toml"), false).is_ok());
     }
 
     #[test]

@@ -42,7 +42,9 @@ fn option(out: &mut String, row: &Row) {
     };
     out.push('\n');
     comment(out, row.about);
-    comment(out, &format!("({}; changes {effect}.){default}", row.kind));
+    let least = row.least.map(|least| format!(", at least {}", least.trim_matches('"')));
+    let least = least.unwrap_or_default();
+    comment(out, &format!("({}{least}; changes {effect}.){default}", row.kind));
     out.push_str(&format!("{} = {}\n", row.key, row.fallback.text()));
 }
 

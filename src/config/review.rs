@@ -8,7 +8,7 @@ use crate::mailauth::KeyKind;
 use crate::plan::{Policy, Whose};
 use crate::relay::Relayhost;
 use crate::relay::transmit::TlsPolicy;
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// How much a remark weighs.
@@ -65,19 +65,31 @@ fn listeners(config: &Config) -> Vec<Remark> {
         ("listen.imaps", &listen.imaps),
         ("listen.https", &listen.https),
     ];
-    let mut seen = BTreeMap::new();
+    let mut seen: Vec<(SocketAddr, &str)> = Vec::new();
     let mut remarks = Vec::new();
     for (kind, addresses) in kinds {
         for address in addresses.iter().filter(|address| address.port() != 0) {
-            if let Some(other) = seen.insert(*address, kind) {
-                remarks.push(error(kind, format!("{address} is also in {other}")));
-            }
+            let other = seen.iter().find(|(other, _)| exclude_each_other(*address, *other));
+            remarks.extend(other.map(|(other, its_kind)| match other == address {
+                true => error(kind, format!("{address} is also in {its_kind}")),
+                false => error(kind, format!("{address} is also {other} in {its_kind}")),
+            }));
+            seen.push((*address, kind));
         }
     }
     if kinds.iter().all(|(_, addresses)| addresses.is_empty()) {
         remarks.push(error("listen", "nothing is listened on"));
     }
     remarks
+}
+
+/// Whether the kernel gives only one of them to listeners: the same address, or one that stands for
+/// all of its family. An IPv6 listener here never takes IPv4.
+fn exclude_each_other(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip(), other.ip());
+    one.port() == other.port()
+        && ip.is_ipv4() == other_ip.is_ipv4()
+        && (ip == other_ip || ip.is_unspecified() || other_ip.is_unspecified())
 }
 
 /// What the standards ask for, and what would refuse all mail.
@@ -87,10 +99,6 @@ fn limits(config: &Config) -> Vec<Remark> {
     if smtp.message_size.0 > smtp.memory.0 {
         let text = "is less than smtp.message_size, so that the largest messages never get in";
         remarks.push(error("smtp.memory", text));
-    }
-    // RFC 5321 §4.5.3.1.7: 64 KiB at the very least.
-    if smtp.message_size.0 < 64 << 10 {
-        remarks.push(error("smtp.message_size", "at least 64 KiB (RFC 5321 §4.5.3.1.7)"));
     }
     if smtp.recipients < 100 {
         remarks.push(warning("smtp.recipients", "fewer than the 100 of RFC 5321 §4.5.3.1.8"));
@@ -163,9 +171,6 @@ fn network(config: &Config) -> Vec<Remark> {
     if !config.network.private.is_empty() {
         let text = "whoever names a recipient can make this server connect to these networks";
         remarks.push(warning("network.private", text));
-    }
-    if config.discovery.timeout.is_zero() {
-        remarks.push(error("discovery.timeout", "without time no key is ever found"));
     }
     remarks
 }
@@ -301,14 +306,8 @@ mod tests {
         let mut config = sample();
         config.network.dnssec = false;
         config.network.private = vec![crate::discovery::Network::parse("10.0.0.0/8").unwrap()];
-        config.discovery.timeout = std::time::Duration::ZERO;
         let told: Vec<_> = review(&config).iter().map(|r| (r.key, r.weight)).collect();
-        let (error, warning) = (Weight::Error, Weight::Warning);
-        let keys = [
-            ("discovery.timeout", error),
-            ("network.dnssec", warning),
-            ("network.private", warning),
-        ];
+        let keys = [("network.dnssec", Weight::Warning), ("network.private", Weight::Warning)];
         assert_eq!(told, keys);
     }
 
@@ -342,6 +341,22 @@ mod tests {
         let mut config = sample();
         config.listen.imap = config.listen.smtp.clone();
         assert_eq!(review(&config)[0].weight, Weight::Error);
+    }
+
+    #[test]
+    fn an_address_that_stands_for_all_leaves_its_port_to_nobody_else() {
+        let told = |smtp: &[&str], imap: &[&str]| {
+            let mut config = sample();
+            let read = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
+            (config.listen.smtp, config.listen.imap) = (read(smtp), read(imap));
+            review(&config).into_iter().map(|remark| remark.text).collect::<Vec<_>>()
+        };
+        let text = "127.0.0.1:25 is also 0.0.0.0:25 in listen.smtp";
+        assert_eq!(told(&["0.0.0.0:25"], &["127.0.0.1:25"]), [text]);
+        assert_eq!(told(&["127.0.0.1:25", "0.0.0.0:25"], &[]).len(), 1);
+        assert_eq!(told(&["[::1]:25"], &["[::]:25"]).len(), 1);
+        assert_eq!(told(&["0.0.0.0:25", "[::]:25"], &["0.0.0.0:26", "[::]:26"]), [""; 0]);
+        assert_eq!(told(&["127.0.0.1:25"], &["127.0.0.2:25"]), [""; 0]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The table of all options: the one place where an option is named, typed, explained and given its
 //! default.
 //!
-//! Each entry reads `key: Type = default(TOML text), takes effect, "two sentences"`. The macro
-//! below makes the typed structures, the rows for people and the comparison for a reload from it,
-//! so that none of them can drift from the others.
+//! Each entry reads `key: Type = default(TOML text), takes effect, "two sentences"`, with
+//! `least(TOML text)` behind the default where less makes no sense. The macro below makes the
+//! typed structures, the rows for people and the comparison for a reload from it, so that none of
+//! them can drift from the others.
 
 use super::parse::Reader;
 use super::values::{
@@ -55,6 +56,8 @@ pub struct Row {
     pub kind: &'static str,
     /// Its default.
     pub fallback: Fallback,
+    /// The TOML text of the smallest value that makes sense.
+    pub least: Option<&'static str>,
     /// When a change takes effect.
     pub effect: Effect,
     /// What it is for.
@@ -76,8 +79,8 @@ macro_rules! options {
     ($(
         $section:ident: $Section:ident $heading:literal {
             $(
-                $key:ident: $Type:ty = $fallback:ident($text:literal), $effect:ident,
-                    $about:literal;
+                $key:ident: $Type:ty = $fallback:ident($text:literal)
+                    $(least($least:literal))?, $effect:ident, $about:literal;
             )*
         }
     )*) => {
@@ -134,6 +137,7 @@ macro_rules! options {
                         key: stringify!($key),
                         kind: <$Type as Setting>::KIND,
                         fallback: Fallback::$fallback($text),
+                        least: [$($least,)?].first().copied(),
                         effect: Effect::$effect,
                         about: $about,
                     }, )*
@@ -182,7 +186,7 @@ options! {
              who have logged in, and from nobody else.";
         aliases: Option<FilePath> = Default(r#""""#), Reload,
             "A text file with lines `alias: address, address`; an alias without domain holds in \
-             every domain. Each target must be an account here.";
+             every domain. Each target must be an account or another alias here.";
         postmaster: String = Default(r#""""#), Restart,
             "The account that gets what is sent to postmaster, which is always accepted. When \
              empty, an alias or account of that name must exist.";
@@ -217,32 +221,33 @@ options! {
              server's user should be able to read it.";
     }
     smtp: Smtp "How much SMTP sessions may use; what is beyond is told to try again later." {
-        message_size: Size = Default(r#""50 MiB""#), Reload,
+        // RFC 5321 §4.5.3.1.7: 64 KiB at the very least.
+        message_size: Size = Default(r#""50 MiB""#) least(r#""64 KiB""#), Reload,
             "The largest message that is taken, announced by SIZE (RFC 1870). Larger ones are \
              refused with 552.";
-        memory: Size = Default(r#""512 MiB""#), Restart,
+        memory: Size = Default(r#""512 MiB""#) least(r#""64 KiB""#), Restart,
             "Octets of messages on their way in that may be in memory at once, over all sessions, \
              IMAP's APPEND included. What does not fit is answered with 452 or NO before it is \
              read.";
-        recipients: u32 = Default("100"), Reload,
+        recipients: u32 = Default("100") least("1"), Reload,
             "Recipients of one message. RFC 5321 §4.5.3.1.8 asks for at least 100.";
-        hops: u32 = Default("50"), Reload,
+        hops: u32 = Default("50") least("1"), Reload,
             "Received fields that a message may have before it counts as a loop. RFC 5321 §6.3 \
              wants a large number, and Postfix takes 50.";
-        sessions: u32 = Default("1000"), Reload,
+        sessions: u32 = Default("1000") least("1"), Reload,
             "Sessions at once on all SMTP listeners together, of which other servers can take \
              three quarters at most, and users too. More are answered with 421.";
-        sessions_per_network: u32 = Default("50"), Reload,
+        sessions_per_network: u32 = Default("50") least("1"), Reload,
             "Sessions at once from one network, a /24 of IPv4 or a /48 of IPv6. The machine \
              itself is not counted.";
-        connections_per_minute: u32 = Default("240"), Reload,
+        connections_per_minute: u32 = Default("240") least("1"), Reload,
             "New connections from one network within a minute. More are answered with 421.";
-        command_timeout: Duration = Default(r#""5 min""#), Reload,
+        command_timeout: Duration = Default(r#""5 min""#) least(r#""1 s""#), Reload,
             "How long to wait for a command. RFC 5321 §4.5.3.2.7 asks for at least five minutes.";
-        data_timeout: Duration = Default(r#""3 min""#), Reload,
+        data_timeout: Duration = Default(r#""3 min""#) least(r#""1 s""#), Reload,
             "How long to wait for the next piece of a message, one by IMAP's APPEND included. RFC \
              5321 §4.5.3.2.5 asks for three minutes.";
-        message_timeout: Duration = Default(r#""1 h""#), Reload,
+        message_timeout: Duration = Default(r#""1 h""#) least(r#""1 s""#), Reload,
             "How long one message may take as a whole, by APPEND too. It bounds senders that drip.";
     }
     submission: Submission "What holds for mail from users, beside what their sessions may use." {
@@ -291,9 +296,9 @@ options! {
              from which this server connects.";
         ipv6: bool = Default("true"), Reload,
             "Whether servers are connected to by IPv6 too. Switch it off where IPv6 leads nowhere.";
-        connect_timeout: Duration = Default(r#""30 s""#), Reload,
+        connect_timeout: Duration = Default(r#""30 s""#) least(r#""1 s""#), Reload,
             "How long to wait until a connection stands. Then the next address is tried.";
-        attempt_timeout: Duration = Default(r#""20 min""#), Reload,
+        attempt_timeout: Duration = Default(r#""20 min""#) least(r#""1 s""#), Reload,
             "How long one attempt may go from server to server of a domain until one is ready for \
              mail. That one then has five minutes for each reply (RFC 5321 §4.5.3.2).";
         keep_connection: Duration = Default(r#""4 s""#), Reload,
@@ -323,22 +328,22 @@ options! {
              signature. Each signature costs as much as sealing four mails.";
     }
     imap: Imap "How much IMAP sessions may use." {
-        sessions: u32 = Default("5000"), Reload,
+        sessions: u32 = Default("5000") least("1"), Reload,
             "Sessions at once on each of the two kinds of IMAP listener. More are turned away \
              with BYE.";
-        sessions_per_network: u32 = Default("200"), Reload,
+        sessions_per_network: u32 = Default("200") least("1"), Reload,
             "Sessions at once from one network, a /24 of IPv4 or a /48 of IPv6. A mail program \
              opens up to five for each account.";
-        idle_timeout: Duration = Default(r#""30 min""#), Reload,
+        idle_timeout: Duration = Default(r#""30 min""#) least(r#""1 s""#), Reload,
             "How long a client may be silent after login, IDLE included. RFC 3501 §5.4 asks for \
              at least 30 minutes.";
-        login_timeout: Duration = Default(r#""3 min""#), Reload,
+        login_timeout: Duration = Default(r#""3 min""#) least(r#""1 s""#), Reload,
             "How long a client may be silent before login. It bounds connections that only wait.";
         body_cache: Size = Default(r#""64 MiB""#), Restart,
             "Octets of opened messages that one session keeps, so that a large one that is \
              fetched in pieces is opened once. One larger message is kept all the same, where \
              imap.memory has room for it.";
-        memory: Size = Default(r#""512 MiB""#), Restart,
+        memory: Size = Default(r#""512 MiB""#) least(r#""1 MiB""#), Restart,
             "Octets of opened messages and of answers on their way that may be in memory at once, \
              over all sessions; a quarter of it for one account. A FETCH that does not fit waits.";
     }
@@ -349,15 +354,15 @@ options! {
              mail.domains.";
         key: Option<FilePath> = Default(r#""""#), Reload,
             "A PEM file with the private key of web.certificate. Both are set or neither.";
-        sessions: u32 = Default("500"), Reload,
+        sessions: u32 = Default("500") least("1"), Reload,
             "Connections at once. More are closed.";
-        sessions_per_network: u32 = Default("50"), Reload,
+        sessions_per_network: u32 = Default("50") least("1"), Reload,
             "Connections at once from one network, a /24 of IPv4 or a /48 of IPv6. Programs ask \
              for a key and go.";
-        request_timeout: Duration = Default(r#""10 s""#), Reload,
+        request_timeout: Duration = Default(r#""10 s""#) least(r#""1 s""#), Reload,
             "How long a client may take to say what it wants, the wait for its next question \
              included. It bounds clients that drip.";
-        connection_timeout: Duration = Default(r#""60 s""#), Reload,
+        connection_timeout: Duration = Default(r#""60 s""#) least(r#""1 s""#), Reload,
             "How long a connection may live, whatever is done on it. A hundred questions are \
              answered on one.";
     }
@@ -380,23 +385,23 @@ options! {
              answers can be sealed. Mail that his own program has sealed is not touched.";
     }
     queue: Queue "Mail that waits to go out." {
-        lifetime: Duration = Default(r#""5 d""#), Reload,
+        lifetime: Duration = Default(r#""5 d""#) least(r#""1 s""#), Reload,
             "After how long a message is given up that could not be delivered, and its sender \
              told. RFC 5321 §4.5.4.1 asks for four to five days.";
         delay_notice: Duration = Default(r#""4 h""#), Reload,
             "After how long the sender is told that a message is late; 0 s for never. He is told \
              once for each recipient.";
-        first_retry: Duration = Default(r#""5 min""#), Reload,
+        first_retry: Duration = Default(r#""5 min""#) least(r#""1 s""#), Reload,
             "How long after the first attempt the second one is. Each further wait is longer by a \
              factor of 1.6, up to longest_retry.";
-        longest_retry: Duration = Default(r#""4 h""#), Reload,
+        longest_retry: Duration = Default(r#""4 h""#) least(r#""1 s""#), Reload,
             "The longest wait between two attempts. A tenth of each wait is left to chance.";
-        deliveries: u32 = Default("100"), Reload,
+        deliveries: u32 = Default("100") least("1"), Reload,
             "Deliveries at once. What does not fit waits for its turn.";
-        deliveries_per_domain: u32 = Default("20"), Reload,
+        deliveries_per_domain: u32 = Default("20") least("1"), Reload,
             "Deliveries at once to one domain. Domains take turns, so that none keeps the others \
              waiting.";
-        messages: u32 = Default("1000000"), Reload,
+        messages: u32 = Default("1000000") least("1"), Reload,
             "Messages that may wait. More are answered with 452.";
         memory: Size = Default(r#""64 MiB""#), Restart,
             "Octets of messages that are kept in memory for their first attempt. What does not fit \
@@ -404,10 +409,10 @@ options! {
     }
     accounts: Accounts "How much one account may hold; beyond it mail for it is answered with \
         452." {
-        size: Size = Default(r#""20 GiB""#), Restart,
+        size: Size = Default(r#""20 GiB""#) least(r#""64 KiB""#), Restart,
             "Sealed octets of one account in the journal, mail that waits included. Sealing adds \
              some 3 KiB and up to an eighth to each message.";
-        waiting: u32 = Default("1000000"), Restart,
+        waiting: u32 = Default("1000000") least("1"), Restart,
             "Messages that may wait for their owner's next unlock. Each costs its owner a fifth \
              of a millisecond then.";
     }
@@ -416,7 +421,7 @@ options! {
         grace: Duration = Default(r#""5 min""#), Restart,
             "How long after the last session has ended. It spares clients that come back each \
              minute the full way in.";
-        longest: Duration = Default(r#""12 h""#), Restart,
+        longest: Duration = Default(r#""12 h""#) least(r#""1 s""#), Restart,
             "How long at most, sessions or not. Then every session is ended, and the next login \
              opens anew.";
         by_command: Duration = Default(r#""7 d""#), Restart,
@@ -425,10 +430,10 @@ options! {
     }
     login: Login "The slow derivation that makes guessing passwords dear: 64 MiB and a tenth of \
         a second each." {
-        derivations: u32 = Default("2"), Restart,
+        derivations: u32 = Default("2") least("1"), Restart,
             "Derivations that run at once, 64 MiB each. More than the machine has cores brings \
              nothing.";
-        waiting: u32 = Default("256"), Restart,
+        waiting: u32 = Default("256") least("1"), Restart,
             "Logins that may wait for their derivation, fairly by network and account. Beyond it \
              the answer is to try later.";
     }
@@ -469,11 +474,11 @@ options! {
         missing: Duration = Default(r#""30 d""#), Restart,
             "How long a key that was once seen is used on while its directory does not have it or \
              fails. After that mail is held, and never sent plain.";
-        timeout: Duration = Default(r#""10 s""#), Restart,
+        timeout: Duration = Default(r#""10 s""#) least(r#""1 s""#), Restart,
             "How long one search may take as a whole. Senders may wait for less.";
-        searches: u32 = Default("64"), Restart,
+        searches: u32 = Default("64") least("1"), Restart,
             "Searches at once. More wait within their time.";
-        searches_per_domain: u32 = Default("4"), Restart,
+        searches_per_domain: u32 = Default("4") least("1"), Restart,
             "Searches at once for addresses of one domain. It spares small directories.";
     }
     log: Log "What is reported, one JSON object a line. Subjects, bodies and secrets never are." {

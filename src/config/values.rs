@@ -23,6 +23,11 @@ pub trait Setting: Sized + PartialEq {
     const KIND: &'static str;
     /// Reads it; the error says what was expected. Relative paths start at `base`.
     fn read(value: &Value, base: &Path) -> Result<Self, String>;
+    /// Whether it is less than `least`; types without an order never are.
+    fn is_below(&self, least: &Self) -> bool {
+        let _ = least;
+        false
+    }
 }
 
 /// A number of octets.
@@ -37,6 +42,10 @@ impl Setting for Size {
             [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
         with_unit(value, &UNITS).map(Size).ok_or_else(|| expected(Self::KIND, "\"50 MiB\""))
     }
+
+    fn is_below(&self, least: &Self) -> bool {
+        self < least
+    }
 }
 
 impl Setting for Duration {
@@ -46,6 +55,10 @@ impl Setting for Duration {
         const UNITS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3600), ("d", 86_400)];
         let seconds = with_unit(value, &UNITS).ok_or_else(|| expected(Self::KIND, "\"5 min\""))?;
         Ok(Duration::from_secs(seconds))
+    }
+
+    fn is_below(&self, least: &Self) -> bool {
+        self < least
     }
 }
 
@@ -65,6 +78,10 @@ impl Setting for u32 {
             .as_integer()
             .and_then(|number| number.try_into().ok())
             .ok_or_else(|| expected("number from 0 to 4294967295", "100"))
+    }
+
+    fn is_below(&self, least: &Self) -> bool {
+        self < least
     }
 }
 
@@ -104,18 +121,24 @@ impl Setting for FilePath {
 
     fn read(value: &Value, base: &Path) -> Result<Self, String> {
         match value.as_str() {
-            Some(text) if !text.is_empty() => Ok(FilePath(base.join(credential(text)))),
+            Some(text) if !text.is_empty() => Ok(FilePath(base.join(resolved(text)))),
             _ => Err(expected(Self::KIND, "\"/var/lib/postseal\"")),
         }
     }
 }
 
-/// `${CREDENTIALS_DIRECTORY}/name` as systemd means it (systemd.exec(5)); anything else, and this
-/// too where systemd has not set the variable, stays as it is written.
-fn credential(text: &str) -> PathBuf {
-    let name = text.strip_prefix("${CREDENTIALS_DIRECTORY}/");
-    let dir = std::env::var_os("CREDENTIALS_DIRECTORY");
-    match (name, dir) {
+/// The variable in which systemd names the directory of a service's credentials (systemd.exec(5)).
+pub(super) const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The name behind `${CREDENTIALS_DIRECTORY}/`.
+pub(super) fn credential(text: &str) -> Option<&str> {
+    text.strip_prefix("${")?.strip_prefix(CREDENTIALS)?.strip_prefix("}/")
+}
+
+/// A credential's path; anything else, and this too where systemd has not set the variable, stays
+/// as it is written.
+fn resolved(text: &str) -> PathBuf {
+    match (credential(text), std::env::var_os(CREDENTIALS)) {
         (Some(name), Some(dir)) => Path::new(&dir).join(name),
         _ => PathBuf::from(text),
     }

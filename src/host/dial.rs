@@ -45,11 +45,9 @@ impl Dialer {
         Ok(Dialer { unchecked, checked: RwLock::new(checked(extra_roots)?) })
     }
 
-    /// Reads the authorities again, for connections from now on; on an error the old ones stay.
-    pub fn reload(&self, extra_roots: Option<&Path>) -> Result<(), TlsError> {
-        let fresh = checked(extra_roots)?;
-        *self.checked.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+    /// Trusts others, for connections from now on.
+    pub fn trust(&self, trust: Trust) {
+        *self.checked.write().unwrap_or_else(PoisonError::into_inner) = trust.0;
     }
 
     fn connector(&self, check: PeerCheck) -> TlsConnector {
@@ -57,6 +55,16 @@ impl Dialer {
             PeerCheck::Nothing => self.unchecked.clone(),
             PeerCheck::Name => self.checked.read().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+}
+
+/// Authorities for a [`Dialer`], read and not believed yet.
+pub struct Trust(TlsConnector);
+
+impl Trust {
+    /// Reads those of the system and of the PEM file `extra_roots`.
+    pub fn read(extra_roots: Option<&Path>) -> Result<Trust, TlsError> {
+        checked(extra_roots).map(Trust)
     }
 }
 
@@ -207,7 +215,7 @@ mod tests {
         for name in ["localhost", "other.example", "192.0.2.1"] {
             assert!(shake(&does_not, &tls, name, PeerCheck::Nothing).await.is_ok(), "{name}");
         }
-        knows.reload(None).unwrap();
+        knows.trust(Trust::read(None).unwrap());
         assert!(shake(&knows, &tls, "localhost", PeerCheck::Name).await.is_err());
     }
 

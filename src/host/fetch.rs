@@ -44,11 +44,19 @@ impl HttpsFetch {
         Ok(HttpsFetch(RwLock::new(config(extra_roots)?)))
     }
 
-    /// Reads the authorities again; on an error the old ones stay.
-    pub fn reload(&self, extra_roots: Option<&Path>) -> Result<(), TlsError> {
-        let fresh = config(extra_roots)?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+    /// Trusts others from now on.
+    pub fn trust(&self, trust: Trust) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = trust.0;
+    }
+}
+
+/// Authorities for [`HttpsFetch`], read and not believed yet.
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// Reads those of the system and of the PEM file `extra_roots`.
+    pub fn read(extra_roots: Option<&Path>) -> Result<Trust, TlsError> {
+        config(extra_roots).map(Trust)
     }
 }
 
@@ -282,10 +290,10 @@ mod tests {
         assert_eq!(fetch.get(unknown.request("keys.example")).await, Err(FetchError::Tls));
         // A reload takes the other authority up.
         let again = web("reload", answer, true).await;
-        fetch.reload(Some(&again.dir.join("ca.pem"))).unwrap();
+        fetch.trust(Trust::read(Some(&again.dir.join("ca.pem"))).unwrap());
         assert_eq!(fetch.get(again.request("keys.example")).await.unwrap().status, 200);
-        assert!(fetch.reload(Some(&again.dir.join("missing.pem"))).is_err());
-        assert!(fetch.reload(Some(&again.dir.join("key.pem"))).is_err());
+        assert!(Trust::read(Some(&again.dir.join("missing.pem"))).is_err());
+        assert!(Trust::read(Some(&again.dir.join("key.pem"))).is_err());
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -62,6 +62,7 @@ pub struct Style {
 /// The log of the process.
 pub struct JsonLog {
     queue: SyncSender<Job>,
+    next: Arc<Mutex<Option<Output>>>,
     dropped_lines: AtomicU64,
     style: RwLock<Style>,
     daily: Mutex<(i64, Key)>,
@@ -71,13 +72,42 @@ pub struct JsonLog {
 
 enum Job {
     Line(String),
-    Turn(Output),
+    Turn,
     Flush(SyncSender<()>),
 }
 
 enum Output {
     Stderr,
     File(File),
+}
+
+/// A destination that could be opened, and is not written to yet.
+pub struct Opened(Output);
+
+impl Opened {
+    /// Opens it.
+    pub fn open(destination: &Destination) -> io::Result<Opened> {
+        Output::open(destination).map(Opened)
+    }
+}
+
+/// Whether a destination could be opened, as far as can be seen without making a file.
+pub fn check(destination: &Destination) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    let Destination::File(path) = destination else { return Ok(()) };
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(access(path, Access::WRITE_OK)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            let dir = dir.unwrap_or(Path::new("."));
+            match std::fs::metadata(dir)?.is_dir() {
+                true => Ok(access(dir, Access::WRITE_OK | Access::EXEC_OK)?),
+                false => Err(io::ErrorKind::NotADirectory.into()),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl JsonLog {
@@ -90,19 +120,23 @@ impl JsonLog {
     ) -> io::Result<Arc<JsonLog>> {
         let output = Output::open(destination)?;
         let (queue, jobs) = sync_channel(WAITING_LINES_MAX);
-        std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&jobs, output))?;
+        let next = Arc::new(Mutex::new(None));
+        let turns = Arc::clone(&next);
+        std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || write_lines(&jobs, output, &turns))?;
         let daily = Mutex::new((today(clock.now()), Key::random(&*entropy)));
         let dropped_lines = AtomicU64::new(0);
         let style = RwLock::new(style);
-        Ok(Arc::new(JsonLog { queue, dropped_lines, style, daily, clock, entropy }))
+        Ok(Arc::new(JsonLog { queue, next, dropped_lines, style, daily, clock, entropy }))
     }
 
-    /// Takes another style, and opens the destination anew (it may be the same: files get rotated).
-    pub fn change(&self, destination: &Destination, style: Style) -> io::Result<()> {
-        let output = Output::open(destination)?;
+    /// Takes another style, and writes to what was opened (the same anew, perhaps: files get
+    /// rotated). A full queue loses the turn's place between the lines, and not the turn.
+    pub fn change(&self, opened: Opened, style: Style) {
         *self.style.write().unwrap_or_else(PoisonError::into_inner) = style;
-        self.send(Job::Turn(output));
-        Ok(())
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.0);
+        self.send(Job::Turn);
     }
 
     /// Waits until everything so far was written, at most `limit`.
@@ -305,7 +339,12 @@ impl Output {
 }
 
 /// The writer: takes what is there, writes it at once. Ends when the log is dropped.
-fn write_lines(jobs: &Receiver<Job>, mut output: Output) {
+fn write_lines(jobs: &Receiver<Job>, mut output: Output, next: &Mutex<Option<Output>>) {
+    let turn = |output: &mut Output| {
+        if let Some(next) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            *output = next;
+        }
+    };
     while let Ok(first) = jobs.recv() {
         // While this waits, senders find nobody to wake: a busy server saves two system calls a
         // line.
@@ -316,9 +355,9 @@ fn write_lines(jobs: &Receiver<Job>, mut output: Output) {
         for job in std::iter::once(first).chain(jobs.try_iter()).take(WRITE_LINES_MAX) {
             match job {
                 Job::Line(line) => text.push_str(&line),
-                Job::Turn(next) => {
+                Job::Turn => {
                     output.write(&std::mem::take(&mut text));
-                    output = next;
+                    turn(&mut output);
                 }
                 Job::Flush(done) => {
                     output.write(&std::mem::take(&mut text));
@@ -329,6 +368,7 @@ fn write_lines(jobs: &Receiver<Job>, mut output: Output) {
         if !text.is_empty() {
             output.write(&text);
         }
+        turn(&mut output);
     }
 }
 
@@ -337,7 +377,6 @@ mod tests {
     use super::*;
     use crate::base::clock::ManualClock;
     use crate::base::entropy::SeededEntropy;
-    use std::path::Path;
 
     struct Sample(Level);
 
@@ -413,9 +452,23 @@ mod tests {
         log.flush(Duration::from_secs(10));
         std::fs::rename(&path, path.with_extension("1")).unwrap();
         let style = Style { level: Level::Info, hashed: false };
-        log.change(&Destination::File(path.clone()), style).unwrap();
+        log.change(Opened::open(&Destination::File(path.clone())).unwrap(), style);
         log.emit(&Sample(Level::Info));
         assert_eq!(lines(&log, &path).len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_known_beforehand_and_nothing_is_made() {
+        let path = path("checked");
+        let _ = std::fs::remove_file(&path);
+        let to = |path: &Path| Destination::File(path.into());
+        assert!(check(&Destination::Stderr).is_ok() && check(&to(&path)).is_ok());
+        assert!(!path.exists());
+        std::fs::write(&path, "").unwrap();
+        assert!(check(&to(&path)).is_ok());
+        for bad in [path.join("log"), path.with_extension("none").join("log"), "/".into()] {
+            assert!(check(&to(&bad)).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

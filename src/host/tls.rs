@@ -8,6 +8,8 @@
 //! RFC 8446 (TLS 1.3), RFC 5246 with RFC 5289 and RFC 7905 (TLS 1.2, ECDHE with AEAD only),
 //! RFC 9325 (recommendations), draft-ietf-tls-ecdhe-mlkem (X25519MLKEM768).
 
+mod doubts;
+
 use super::files::{self, FileError};
 use crate::base::BoxFuture;
 use crate::seams::{BoxStream, TlsFacts, TlsStream, UpgradeTls};
@@ -23,6 +25,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use zeroize::Zeroizing;
+
+pub use doubts::{Doubt, Look, doubts};
 
 /// Octets that a certificate or key file may have: a long chain has some ten thousand.
 const PEM_BYTES_MAX: u64 = 256 * 1024;
@@ -118,17 +122,23 @@ impl Tls {
         Ok(Tls { certificate: exchangeable, acceptor, tickets, seen })
     }
 
+    /// Serves `pair` from the next handshake on.
+    pub fn serve(&self, pair: Pair) {
+        *self.stamps() = pair.stamps;
+        let mut place = self.certificate.0.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(pair.certified);
+    }
+
     /// Reads the files again and serves them from the next handshake on; on an error the old ones
     /// stay.
-    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+    fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
         *self.stamps() = stamps(certificate, key);
-        let fresh = read_pair(&offered(), certificate, key)?;
-        *self.certificate.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        self.serve(Pair::read(certificate, key)?);
         Ok(())
     }
 
-    /// [`Tls::reload`] if one of the files is not as it was when it was last read; whether it was
-    /// done. The same files are tried once.
+    /// Reads the files again if one of them is not as it was when it was last read, and serves
+    /// them; whether it was done. The same files are tried once.
     pub fn reload_if_changed(&self, certificate: &Path, key: &Path) -> Result<bool, TlsError> {
         if *self.stamps() == stamps(certificate, key) {
             return Ok(false);
@@ -144,6 +154,21 @@ impl Tls {
     /// idle server must call this now and then.
     pub fn forget_old_tickets(&self) {
         let _ = self.tickets.encrypt(&[]);
+    }
+}
+
+/// A certificate and its key, read and found to belong together, but not served yet.
+pub struct Pair {
+    certified: CertifiedKey,
+    stamps: Stamps,
+}
+
+impl Pair {
+    /// Reads both files.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
+        // The stamps first: what is changed while it is read will be looked at again.
+        let stamps = stamps(certificate, key);
+        Ok(Pair { certified: read_pair(&offered(), certificate, key)?, stamps })
     }
 }
 
@@ -169,7 +194,7 @@ pub fn names_missing(certificate: &Path, names: &[String]) -> Result<Vec<String>
 
 /// Reads a pair of files and says what is wrong with them, for `check`.
 pub fn check_pair(certificate: &Path, key: &Path) -> Result<(), TlsError> {
-    read_pair(&offered(), certificate, key).map(drop)
+    Pair::read(certificate, key).map(drop)
 }
 
 impl UpgradeTls for Tls {

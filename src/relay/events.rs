@@ -20,8 +20,10 @@ pub(super) enum RelayEvent<'a> {
     Login { session: &'a str, peer: IpAddr, accepted: bool },
     /// A recipient was refused.
     RecipientRefused { session: &'a str, recipient: &'a Address, reply: Reply },
-    /// An alias leads to somebody who does not exist.
-    AliasBroken { alias: &'a Address },
+    /// The alias in that line of the file leads to somebody who does not exist.
+    AliasBroken { line: usize },
+    /// The stand-in for postmaster leads to somebody who does not exist.
+    PostmasterBroken,
     /// Mail for postmaster cannot be given to anybody.
     PostmasterMissing,
     /// A message is durable.
@@ -58,6 +60,7 @@ impl Event for RelayEvent<'_> {
     fn level(&self) -> Level {
         match self {
             RelayEvent::PostmasterMissing | RelayEvent::AliasBroken { .. } => Level::Error,
+            RelayEvent::PostmasterBroken => Level::Error,
             RelayEvent::MessageRefused { .. } | RelayEvent::ConnectionRefused { .. } => Level::Warn,
             RelayEvent::Ended { .. } | RelayEvent::RateReached { .. } => Level::Warn,
             _ => Level::Info,
@@ -72,6 +75,7 @@ impl Event for RelayEvent<'_> {
             RelayEvent::Login { accepted: false, .. } => "smtp.login-refused",
             RelayEvent::RecipientRefused { .. } => "smtp.recipient-refused",
             RelayEvent::AliasBroken { .. } => "smtp.alias-broken",
+            RelayEvent::PostmasterBroken => "smtp.postmaster-broken",
             RelayEvent::PostmasterMissing => "smtp.postmaster-missing",
             RelayEvent::Accepted { .. } => "smtp.message-accepted",
             RelayEvent::Queued { .. } => "smtp.message-queued",
@@ -86,8 +90,8 @@ impl Event for RelayEvent<'_> {
     fn fields(&self, fields: &mut dyn Fields) {
         match self {
             RelayEvent::ConnectionRefused { peer } => fields.peer("peer", *peer),
-            RelayEvent::PostmasterMissing => {}
-            RelayEvent::AliasBroken { alias } => fields.address("alias", &alias.to_string()),
+            RelayEvent::PostmasterMissing | RelayEvent::PostmasterBroken => {}
+            RelayEvent::AliasBroken { line } => fields.number("line", *line as u64),
             RelayEvent::HandshakeFailed { session, peer }
             | RelayEvent::Login { session, peer, .. } => {
                 fields.id("session", session);

@@ -34,13 +34,14 @@ mod trace;
 pub mod transmit;
 mod verdicts;
 
-pub use aliases::{AliasError, Aliases};
+pub use aliases::{Alias, AliasError, Aliases};
 pub use options::{
     Connection, Limits, Listener, ListenerKind, Options, Outbound, SubmissionOptions, World,
 };
 pub use queue::Queue;
 pub use quota::Rates;
 pub use receive::Receiver;
+pub use recipients::Broken;
 pub use route::Relayhost;
 pub use transmit::Transmitter;
 pub use verdicts::Incoming;

@@ -12,7 +12,7 @@ use super::events::RelayEvent;
 use super::networks::Networks;
 use super::options::{Connection, Listener, ListenerKind, Options, World};
 use super::quota::Quotas;
-use super::recipients::{self, Target};
+use super::recipients::{self, Broken, Target};
 use super::submit::{Submission, Submitted, User};
 use super::trace::{self, Arrival};
 use super::verdicts::{self, Judged};
@@ -61,11 +61,31 @@ impl Receiver {
         *place = Arc::new(options);
     }
 
+    /// What in the options leads to accounts that do not exist.
+    pub async fn broken(&self) -> Broken {
+        recipients::broken(&self.options(), &self.world).await
+    }
+
+    /// Reports it, an event for each.
+    pub async fn report_broken(&self) {
+        let Broken { aliases, postmaster } = self.broken().await;
+        for (line, _) in aliases {
+            self.world.log.emit(&RelayEvent::AliasBroken { line });
+        }
+        if postmaster {
+            self.world.log.emit(&RelayEvent::PostmasterBroken);
+        }
+    }
+
+    fn options(&self) -> Arc<Options> {
+        self.options.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     /// Serves one connection until it ends. When `draining` becomes true, a session is ended with
     /// 421 at once; one in the midst of a message may finish it. Dropping the future ends the
     /// session at any point without a false 250.
     pub async fn serve(&self, connection: Connection, draining: watch::Receiver<bool>) {
-        let options = self.options.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let options = self.options();
         let Connection { stream, peer, listener } = connection;
         let now = self.world.clock.monotonic();
         let admitted = self.networks.admit(listener.kind, peer, now, &options.limits);

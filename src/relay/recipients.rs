@@ -162,18 +162,16 @@ async fn expand(
     world: &World,
 ) -> Result<Vec<LocalRecipient>, Reply> {
     let mut expansion = Expansion::default();
-    let mut waiting = VecDeque::from([address.clone()]);
+    let mut waiting = VecDeque::from([Named { address: address.clone(), by: None }]);
     for _ in 0..EXPANSION_MAX {
         if waiting.len() > EXPANSION_MAX {
             break;
         }
         let Some(next) = waiting.pop_front() else {
-            return expansion.outcome(address, world);
+            return expansion.outcome(world);
         };
-        let (base, detail) = match options.recipient_delimiter {
-            Some(delimiter) => next.split_detail(delimiter),
-            None => (next.clone(), None),
-        };
+        let Named { address: next, by } = next;
+        let (base, detail) = split(&next, options);
         if expansion.follow(&next, options, &mut waiting) {
             continue;
         }
@@ -185,13 +183,70 @@ async fn expand(
         match whole {
             RecipientVerdict::Unknown if expansion.follow(&base, options, &mut waiting) => {}
             RecipientVerdict::Unknown => {
-                expansion.take(world.deliver.recipient(&base).await, detail);
+                expansion.take(world.deliver.recipient(&base).await, detail, by);
             }
-            verdict => expansion.take(verdict, None),
+            verdict => expansion.take(verdict, None, by),
         }
     }
-    world.log.emit(&RelayEvent::AliasBroken { alias: address });
+    // So many addresses come from an alias.
+    let line = expansion.first.unwrap_or_default();
+    world.log.emit(&RelayEvent::AliasBroken { line });
     Err(replies::MISCONFIGURED)
+}
+
+/// A name and its detail.
+fn split(address: &Address, options: &Options) -> (Address, Option<String>) {
+    match options.recipient_delimiter {
+        Some(delimiter) => address.split_detail(delimiter),
+        None => (address.clone(), None),
+    }
+}
+
+/// An address that waits to be looked at.
+struct Named {
+    address: Address,
+    /// The line of the alias that names it.
+    by: Option<usize>,
+}
+
+/// What in the configuration leads to accounts that do not exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    /// Aliases with a target that is nobody: line in their file, and name.
+    pub aliases: Vec<(usize, String)>,
+    /// Whether the stand-in for postmaster is nobody.
+    pub postmaster: bool,
+}
+
+/// Looks at every alias. One that leads to another that is broken is not broken itself.
+pub(super) async fn broken(options: &Options, world: &World) -> Broken {
+    let mut broken = Broken::default();
+    for (name, alias) in options.aliases.iter() {
+        for target in &alias.targets {
+            if is_nobody(target, Some(alias.line), options, world).await {
+                broken.aliases.push((alias.line, name.to_owned()));
+                break;
+            }
+        }
+    }
+    broken.aliases.sort();
+    if let Some(stand_in) = &options.postmaster {
+        broken.postmaster = is_nobody(stand_in, None, options, world).await;
+    }
+    broken
+}
+
+/// Whether `address`, named by the alias in that line, is neither another alias nor an account.
+async fn is_nobody(address: &Address, by: Option<usize>, options: &Options, world: &World) -> bool {
+    let gone = |verdict| matches!(verdict, RecipientVerdict::Unknown | RecipientVerdict::NotLocal);
+    let leads_on = |name: &Address| {
+        let alias = options.aliases.lookup(name, is_local(name, options));
+        alias.is_some_and(|alias| Some(alias.line) != by)
+    };
+    let (base, detail) = split(address, options);
+    !leads_on(address)
+        && gone(world.deliver.recipient(address).await)
+        && (detail.is_none() || !leads_on(&base) && gone(world.deliver.recipient(&base).await))
 }
 
 /// What following an address has found so far.
@@ -199,6 +254,10 @@ async fn expand(
 struct Expansion {
     /// Aliases that have been followed, by lookup key.
     seen: BTreeSet<String>,
+    /// The line of the first of them.
+    first: Option<usize>,
+    /// Lines of aliases with a target that is missing.
+    broken: BTreeSet<usize>,
     found: Vec<LocalRecipient>,
     /// Somebody exists but cannot take mail now.
     put_off: Option<Reply>,
@@ -209,23 +268,23 @@ struct Expansion {
 impl Expansion {
     /// Puts where the alias of that name leads to behind those that wait. `false` if there is none,
     /// or it was followed before.
-    fn follow(
-        &mut self,
-        name: &Address,
-        options: &Options,
-        waiting: &mut VecDeque<Address>,
-    ) -> bool {
-        let Some(targets) = options.aliases.lookup(name, is_local(name, options)) else {
+    fn follow(&mut self, name: &Address, options: &Options, waiting: &mut VecDeque<Named>) -> bool {
+        let Some(alias) = options.aliases.lookup(name, is_local(name, options)) else {
             return false;
         };
         let is_new = self.seen.insert(name.lookup_key());
         if is_new {
-            waiting.extend(targets.iter().cloned());
+            let by = Some(alias.line);
+            self.first = self.first.or(by);
+            waiting.extend(alias.targets.iter().map(|to| Named { address: to.clone(), by }));
         }
         is_new
     }
 
-    fn take(&mut self, verdict: RecipientVerdict, detail: Option<String>) {
+    fn take(&mut self, verdict: RecipientVerdict, detail: Option<String>, by: Option<usize>) {
+        if matches!(verdict, RecipientVerdict::Unknown | RecipientVerdict::NotLocal) {
+            self.broken.extend(by);
+        }
         match verdict {
             RecipientVerdict::Local(account) => {
                 if self.found.iter().all(|other| other.account != account) {
@@ -239,19 +298,18 @@ impl Expansion {
         }
     }
 
-    fn outcome(self, address: &Address, world: &World) -> Result<Vec<LocalRecipient>, Reply> {
+    fn outcome(self, world: &World) -> Result<Vec<LocalRecipient>, Reply> {
         let aliased = !self.seen.is_empty();
-        if aliased && self.missing.is_some() {
-            world.log.emit(&RelayEvent::AliasBroken { alias: address });
-        }
+        self.broken
+            .iter()
+            .for_each(|line| world.log.emit(&RelayEvent::AliasBroken { line: *line }));
         match (self.put_off, self.missing, self.found.is_empty()) {
             (Some(reply), ..) => Err(reply),
             (None, Some(reply), _) if !aliased => Err(reply),
             // To the world outside, an alias that leads nowhere is nobody.
             (None, Some(_), true) => Err(replies::NO_SUCH_MAILBOX),
-            // Some of them exist: the sender tries again until the alias is mended.
-            (None, Some(_), false) => Err(replies::MISCONFIGURED),
-            (None, None, _) => Ok(self.found),
+            // Those who are there get it: nobody's mail comes late for somebody who has gone.
+            (None, _, _) => Ok(self.found),
         }
     }
 }

@@ -141,14 +141,14 @@ struct Site {
 }
 
 const ALIASES: &str = "sales: alice, bob\nteam: sales+x, alice\nloop: pool\npool: loop\n\
-    half: alice, nobody\n\
+    half: alice, nobody\ngone: nobody\n\
     away: x@elsewhere.example\nalice: alice, bob\nmany: full, alice\n";
 
 fn options() -> Options {
     let domains = ["ours.example".to_owned(), "also.example".to_owned()];
     Options {
         hostname: "mx.ours.example".into(),
-        aliases: Aliases::parse(ALIASES, &domains).unwrap(),
+        aliases: Aliases::read(ALIASES, &domains).unwrap(),
         local_domains: domains.into(),
         postmaster: Some("bob@ours.example".parse().unwrap()),
         recipient_delimiter: Some('+'),
@@ -321,7 +321,8 @@ async fn recipients_are_resolved_at_rcpt() {
         ("locked@ours.example", "451 4.3.0"),
         ("many@ours.example", "452 4.2.2"),
         ("loop@ours.example", "550 5.1.1"),
-        ("half@ours.example", "451 4.3.5"),
+        ("gone@ours.example", "550 5.1.1"),
+        ("half@ours.example", "250"),
         ("away@ours.example", "550 5.1.1"),
         ("x@elsewhere.example", "550 5.7.1 relaying is not offered"),
         ("sales@elsewhere.example", "550 5.7.1"),
@@ -335,6 +336,26 @@ async fn recipients_are_resolved_at_rcpt() {
     // Every account once, whatever led to it.
     let accounts: Vec<_> = site.stored()[0].recipients.iter().map(|r| r.account.0).collect();
     assert_eq!(accounts, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_there_gets_the_mail_of_an_alias_whose_others_are_gone() {
+    let site = site();
+    let mut client = site.connect().await;
+    client.begin(&["half@ours.example"]).await;
+    client.message("x", "250").await;
+    let accounts: Vec<_> = site.stored()[0].recipients.iter().map(|r| r.account.0).collect();
+    // `alice` is an alias too, for both.
+    assert_eq!(accounts, [1, 2]);
+    let broken = site.receiver.broken().await;
+    let named = |(line, name): (usize, &str)| (line, name.to_owned());
+    let expected = [(5, "half"), (6, "gone"), (7, "away")].map(named);
+    assert_eq!((broken.aliases.as_slice(), broken.postmaster), (&expected[..], false));
+    let mut options = options();
+    options.postmaster = Some("nobody@ours.example".parse().unwrap());
+    site.receiver.reload(options);
+    site.receiver.report_broken().await;
+    assert!(site.logged("smtp.postmaster-broken"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use super::protocol::{AccountLine, Answer, KeyLine, KeyPart, Octets, Request, Te
 use crate::base::secret::SecretBytes;
 use crate::mailbox::{AdminError, KeyInfo, Line, Mailboxes, State};
 use crate::pgp::KeyFacts;
+use crate::relay::Broken;
 use crate::vault::GeneratedSecret;
 use crate::web;
 
@@ -55,6 +56,19 @@ pub(super) async fn account(mailboxes: &Mailboxes, request: Request) -> Answer {
         }
     };
     answer.unwrap_or_else(failed)
+}
+
+/// Names what the removal of an account has broken.
+pub(super) fn removed(answer: Answer, before: &Broken, after: Broken) -> Answer {
+    let is_new = |alias: &(usize, String)| !before.aliases.contains(alias);
+    let aliases: Vec<_> = after.aliases.into_iter().filter(is_new).collect();
+    let postmaster = after.postmaster && !before.postmaster;
+    match answer {
+        Answer::Done {} if postmaster || !aliases.is_empty() => {
+            Answer::Removed { aliases, postmaster }
+        }
+        answer => answer,
+    }
 }
 
 fn done((): ()) -> Answer {

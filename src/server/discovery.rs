@@ -17,7 +17,7 @@ use crate::dns::Resolver;
 use crate::host::blocking::TokioBlocking;
 use crate::host::clock::TokioTimer;
 use crate::host::dns::{self, HostResolver};
-use crate::host::fetch::HttpsFetch;
+use crate::host::fetch::{HttpsFetch, Trust};
 use crate::host::listen;
 use crate::host::mailauth::SenderCheck;
 use crate::ledger::{self, KeyBook, Report};
@@ -100,9 +100,14 @@ impl Discovery {
         Arc::clone(&self.keys) as Arc<dyn FindKey>
     }
 
-    /// Reads the certificate authorities again.
-    pub fn reload(&self, config: &Config) -> Result<(), String> {
-        self.fetch.reload(roots(config)).map_err(|error| format!("network.tls_roots: {error}"))
+    /// Reads the certificate authorities again, for [`Discovery::take_up`].
+    pub fn read(config: &Config) -> Result<Trust, String> {
+        Trust::read(roots(config)).map_err(|error| format!("network.tls_roots: {error}"))
+    }
+
+    /// Trusts what was read.
+    pub fn take_up(&self, trust: Trust) {
+        self.fetch.trust(trust);
     }
 
     /// Searches by hand.

@@ -1,6 +1,7 @@
 //! What the server itself reports.
 
 use crate::base::event::{Event, Fields, Level};
+use crate::host::tls::Doubt;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -71,6 +72,13 @@ pub enum ServerEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// There is something that others hold against a certificate that is served.
+    CertificateDoubted {
+        /// The certificate's file.
+        certificate: &'a Path,
+        /// What.
+        doubt: Doubt,
+    },
     /// The index cannot be used; the journal is read in its place.
     NoIndex {
         /// Why.
@@ -104,10 +112,12 @@ impl Event for ServerEvent<'_> {
             | SessionFailed { .. }
             | NoIndex { .. }
             | StoreFailed => Level::Error,
+            CertificateDoubted { doubt, .. } if doubt.is_refused() => Level::Error,
             TestSetup
             | NotListening { .. }
             | TooManySessions { .. }
             | NeedsRestart { .. }
+            | CertificateDoubted { .. }
             | CertificateNotRenewed { .. } => Level::Warn,
             _ => Level::Info,
         }
@@ -127,6 +137,7 @@ impl Event for ServerEvent<'_> {
             NotReloaded { .. } => "server.not-reloaded",
             CertificateRenewed { .. } => "server.certificate-renewed",
             CertificateNotRenewed { .. } => "server.certificate-not-renewed",
+            CertificateDoubted { .. } => "server.certificate-doubted",
             NoIndex { .. } => "server.no-index",
             NoResolver { .. } => "server.no-resolver",
             StoreFailed => "server.store-failed",
@@ -164,6 +175,11 @@ impl Event for ServerEvent<'_> {
             }
             CertificateRenewed { certificate } => {
                 fields.quoted("certificate", &certificate.to_string_lossy());
+            }
+            CertificateDoubted { certificate, doubt } => {
+                fields.quoted("certificate", &certificate.to_string_lossy());
+                fields.word("why", doubt.word());
+                fields.quoted("error", &doubt.to_string());
             }
             CertificateNotRenewed { error }
             | NotReloaded { error }

@@ -22,9 +22,10 @@ mod start;
 mod store;
 
 pub use signer::signer;
-pub use start::{StartError, read_aliases};
+pub use start::{StartError, log_destination, read_aliases};
 pub use store::{StoreError, lock, lock_read_only};
 
+use crate::base::clock::Clock;
 use crate::base::event::Log;
 use crate::config::{Config, convert};
 use crate::host::control::ControlSocket;
@@ -36,9 +37,10 @@ use crate::mailbox::imap::Imap;
 use crate::relay;
 use crate::web::Web;
 use admission::{Admission, SessionLimits};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -77,6 +79,9 @@ struct Shared {
     imap: Arc<Imap>,
     web: Arc<Web>,
     sending: sending::Sending,
+    clock: Arc<dyn Clock>,
+    /// What was said already of the certificates that are served.
+    doubts_said: Mutex<BTreeSet<([u8; 32], &'static str)>>,
     admission: Admission,
     stopping: watch::Sender<bool>,
 }
@@ -107,13 +112,19 @@ impl Shared {
         }
     }
 
+    /// Has it reported which aliases lead to nobody, beside other work.
+    fn look_at_aliases(&self) {
+        let receiver = Arc::clone(&self.receiver);
+        tokio::spawn(async move { receiver.report_broken().await });
+    }
+
     /// Puts into force what can change while the server runs.
     fn take_up(&self, config: &Config, aliases: relay::Aliases) {
         self.receiver.reload(convert::relay(config, aliases));
         self.queue.reload(convert::queue(config));
         self.imap.reload(convert::imap(config));
         self.web.reload(convert::web(config));
-        self.sending.take_up(config);
+        self.look_at_aliases();
     }
 }
 

@@ -142,6 +142,13 @@ pub enum Request {
 pub enum Answer {
     /// It is done.
     Done {},
+    /// It is done, and mail that led to the account leads to nobody.
+    Removed {
+        /// Aliases that named it: line in their file, and name.
+        aliases: Vec<(usize, String)>,
+        /// Whether mail.postmaster did.
+        postmaster: bool,
+    },
     /// It is done; this is to be shown once.
     Secret {
         /// What it is: `recovery code`, `app password` or `secret key`.

@@ -1,16 +1,21 @@
 //! SIGHUP: the configuration, the certificate and the aliases are read again.
 //!
-//! All or nothing as far as it can be: a file that does not parse, or a certificate that does not
-//! fit its key, leaves everything as it was. Options that cannot change while the server runs keep
-//! their old value and are named.
+//! All or nothing: everything that can fail is read and opened first, and only then is all of it
+//! put in force, which cannot fail. So a file that does not parse, a certificate that does not fit
+//! its key, or a log that cannot be opened leaves everything as it was. Options that cannot change
+//! while the server runs keep their old value and are named.
 
 use super::Shared;
+use super::discovery::Discovery;
 use super::events::ServerEvent;
-use super::start::log_destination;
+use super::sending::{self, Sending};
+use super::start::{log_destination, read_aliases};
 use crate::config::table::Effect;
 use crate::config::{CONFIG_BYTES_MAX, Config, Weight, convert, parse, review};
-use crate::host::files;
-use crate::host::log::Style;
+use crate::host::log::{Opened, Style};
+use crate::host::tls::{Pair, TlsError};
+use crate::host::{fetch, files};
+use crate::relay;
 use std::path::Path;
 
 /// Reads everything again; the error is the sentence that was logged.
@@ -20,6 +25,7 @@ pub(super) fn reload(shared: &Shared) -> Result<(), String> {
         Ok(waiting_for_restart) => {
             let waiting_for_restart = *waiting_for_restart;
             shared.events.emit(&ServerEvent::Reloaded { waiting_for_restart });
+            doubted_certificates(shared);
         }
         Err(error) => shared.events.emit(&ServerEvent::NotReloaded { error }),
     }
@@ -35,22 +41,48 @@ fn read(file: &Path) -> Result<Config, String> {
     }
 }
 
+/// What a reload reads and opens, not in force yet.
+struct Fresh {
+    aliases: relay::Aliases,
+    tls: Pair,
+    web_tls: Pair,
+    trust: fetch::Trust,
+    sending: sending::Fresh,
+    log: Opened,
+}
+
+impl Fresh {
+    fn read(config: &Config) -> Result<Fresh, String> {
+        let pair = |(certificate, key)| {
+            Pair::read(certificate, key).map_err(|error: TlsError| error.to_string())
+        };
+        Ok(Fresh {
+            aliases: read_aliases(config)?,
+            tls: pair((&config.tls.certificate.0, &config.tls.key.0))?,
+            web_tls: pair(convert::web_certificate(config))?,
+            trust: Discovery::read(config)?,
+            sending: Sending::read(config)?,
+            // The last, because opening may make the file.
+            log: Opened::open(&log_destination(config))
+                .map_err(|error| format!("log.destination: {error}"))?,
+        })
+    }
+
+    fn put_in_force(self, shared: &Shared, config: &Config) {
+        shared.tls.serve(self.tls);
+        shared.web_tls.serve(self.web_tls);
+        shared.discovery.take_up(self.trust);
+        shared.sending.take_up(self.sending);
+        let (level, hashed) = (convert::log_level(config), convert::log_hashed(config));
+        shared.log.change(self.log, Style { level, hashed });
+        shared.take_up(config, self.aliases);
+    }
+}
+
 /// Takes `config` up; returns how many changed options wait for a restart.
 fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
-    let aliases = super::start::read_aliases(&keeping(&shared.config(), config.clone()))?;
-    shared
-        .tls
-        .reload(&config.tls.certificate.0, &config.tls.key.0)
-        .map_err(|error| error.to_string())?;
-    let (certificate, key) = convert::web_certificate(&config);
-    shared.web_tls.reload(certificate, key).map_err(|error| error.to_string())?;
-    shared.discovery.reload(&config)?;
-    shared.sending.reload(&config)?;
-    let style = Style { level: convert::log_level(&config), hashed: convert::log_hashed(&config) };
-    shared
-        .log
-        .change(&log_destination(&config), style)
-        .map_err(|error| format!("log.destination: {error}"))?;
+    let kept = keeping(&shared.config(), config.clone());
+    Fresh::read(&kept)?.put_in_force(shared, &kept);
     let mut current = shared.config.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let waiting = current
         .differences(&config)
@@ -61,10 +93,7 @@ fn apply(shared: &Shared, config: Config) -> Result<u64, String> {
             shared.events.emit(&event);
         })
         .count();
-    *current = keeping(&current, config);
-    let config = current.clone();
-    drop(current);
-    shared.take_up(&config, aliases);
+    *current = kept;
     Ok(waiting as u64)
 }
 
@@ -81,6 +110,25 @@ pub(super) fn renewed_certificates(shared: &Shared) {
             Err(error) => {
                 let error = &error.to_string();
                 shared.events.emit(&ServerEvent::CertificateNotRenewed { error });
+            }
+        }
+    }
+}
+
+/// Says what others hold against the certificates that are served, once for each and each kind.
+pub(super) fn doubted_certificates(shared: &Shared) {
+    let (config, now) = (shared.config(), shared.clock.now());
+    let of_mail = shared.tls.look(Some(&config.server.hostname.0), now);
+    // HTTPS is asked for other names, which `check` looks at.
+    let of_web = shared.web_tls.look(None, now);
+    let mut said = shared.doubts_said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    said.retain(|(digest, _)| [of_mail.digest, of_web.digest].contains(digest));
+    let of_mail = (config.tls.certificate.0.as_path(), of_mail);
+    let of_web = (convert::web_certificate(&config).0, of_web);
+    for (certificate, look) in [of_mail, of_web] {
+        for doubt in look.doubts {
+            if said.insert((look.digest, doubt.word())) {
+                shared.events.emit(&ServerEvent::CertificateDoubted { certificate, doubt });
             }
         }
     }

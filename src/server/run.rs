@@ -63,6 +63,7 @@ impl Server {
         let mut runner = self.run_queue();
         listeners.spawn(async move { drop((&mut runner.0).await) });
         self.shared.events.emit(&ServerEvent::Ready { listeners: count });
+        self.shared.look_at_aliases();
         notify(State::Ready);
         self.until_stopped(&mut told).await;
         notify(State::Stopping);
@@ -107,7 +108,10 @@ impl Server {
                     self.shared.tls.forget_old_tickets();
                     self.shared.web_tls.forget_old_tickets();
                 }
-                _ = certificates.tick() => reload::renewed_certificates(&self.shared),
+                _ = certificates.tick() => {
+                    reload::renewed_certificates(&self.shared);
+                    reload::doubted_certificates(&self.shared);
+                }
                 _ = expiries.tick() => {
                     let (mailboxes, since) = (self.shared.mailboxes.clone(), looked);
                     looked = clock.now();
@@ -224,6 +228,11 @@ async fn answer(shared: &Shared, request: Request) -> Answer {
         }
         Request::Queue { what, id, accepted } => {
             queue::answer(&shared.queue, what, id, accepted).await
+        }
+        Request::AccountRemove { .. } => {
+            let before = shared.receiver.broken().await;
+            let answer = commands::account(&shared.mailboxes, request).await;
+            commands::removed(answer, &before, shared.receiver.broken().await)
         }
         other => commands::account(&shared.mailboxes, other).await,
     }

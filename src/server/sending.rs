@@ -9,11 +9,11 @@ use crate::base::entropy::Entropy;
 use crate::base::event::Log;
 use crate::base::secret::SecretBytes;
 use crate::config::{Config, convert};
-use crate::host::dial::Dialer;
+use crate::host::dial::{Dialer, Trust};
 use crate::host::files::{self, FileError};
 use crate::mailauth::Signer;
 use crate::mailbox::Mailboxes;
-use crate::relay::prepare::{PrepareWorld, Preparer, Sign};
+use crate::relay::prepare::{PrepareOptions, PrepareWorld, Preparer, Sign};
 use crate::relay::{Transmitter, transmit};
 use std::path::Path;
 use std::sync::Arc;
@@ -69,18 +69,30 @@ impl Sending {
         Ok(Sending { preparer: Arc::new(preparer), transmitter, dialer })
     }
 
-    /// Reads what lies in files again.
-    pub fn reload(&self, config: &Config) -> Result<(), String> {
+    /// Reads what lies in files again, for [`Sending::take_up`].
+    pub fn read(config: &Config) -> Result<Fresh, String> {
         let password = password(config).map_err(|error| error.to_string())?;
-        self.dialer.reload(roots(config)).map_err(|error| format!("network.tls_roots: {error}"))?;
-        self.transmitter.reload(convert::outgoing(config, password));
-        Ok(())
+        let trust = Trust::read(roots(config));
+        Ok(Fresh {
+            trust: trust.map_err(|error| format!("network.tls_roots: {error}"))?,
+            outgoing: convert::outgoing(config, password),
+            seal: convert::seal(config),
+        })
     }
 
-    /// Puts other rules in force.
-    pub fn take_up(&self, config: &Config) {
-        self.preparer.reload(convert::seal(config));
+    /// Puts what was read in force.
+    pub fn take_up(&self, fresh: Fresh) {
+        self.dialer.trust(fresh.trust);
+        self.transmitter.reload(fresh.outgoing);
+        self.preparer.reload(fresh.seal);
     }
+}
+
+/// What a reload changes, read and not in force yet.
+pub(super) struct Fresh {
+    trust: Trust,
+    outgoing: transmit::Options,
+    seal: PrepareOptions,
 }
 
 /// Without keys nothing is signed.

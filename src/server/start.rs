@@ -31,7 +31,7 @@ use crate::web::{self, Web};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use tokio::sync::watch;
 
 /// Octets of an alias file: a hundred thousand aliases.
@@ -138,7 +138,7 @@ impl Server {
             authenticate: Arc::new(mailboxes.clone()),
             tls: Some(Arc::new(tls.clone())),
             message_budget: budget,
-            clock: ground.clock,
+            clock: Arc::clone(&ground.clock),
             entropy: ground.entropy,
             log: ground.events.clone(),
         };
@@ -162,6 +162,8 @@ impl Server {
             imap,
             web,
             sending,
+            clock: ground.clock,
+            doubts_said: Mutex::default(),
             admission: Admission::default(),
             stopping: watch::Sender::new(false),
         };
@@ -290,7 +292,8 @@ fn open_log(
         .map_err(StartError::Log)
 }
 
-pub(super) fn log_destination(config: &Config) -> Destination {
+/// Where the log of `config` goes.
+pub fn log_destination(config: &Config) -> Destination {
     convert::log_file(config).map_or(Destination::Stderr, |path| Destination::File(path.into()))
 }
 

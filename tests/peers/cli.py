@@ -77,6 +77,21 @@ def _():
         assert "550" in str(error), error
 
 
+@check("cli: a secret that standard output does not take is shown on standard error")
+def _():
+    address, password = server.user()[0], server.user()[1]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([server.binary, "account", "recovery", address, "--password-stdin",
+                               "--config", server.config_path()], input=password + "\n",
+                              stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    equal(done.returncode, 1, f"exit status: {done.stderr}")
+    first, also = done.stderr.splitlines()[:2]
+    assert first.startswith("recovery code: ") and "change has been made" in also, done.stderr
+    code = first.partition(": ")[2]
+    done = server.cli("account", "recovery", address, "--password-stdin", stdin=code + "\n")
+    assert "recovery code: " in done.stdout, f"the code that was shown opens nothing: {done}"
+
+
 @check("cli: check names file, line, key and the nearest known key")
 def _():
     path = os.path.join(server.scratch, "wrong.toml")

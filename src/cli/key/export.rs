@@ -2,9 +2,11 @@
 
 use super::{Failure, World};
 use crate::cli::asker::{NOW, unexpected};
+use crate::cli::output;
 use crate::pgp;
 use crate::server::protocol::{Answer, Request};
-use std::io::Write;
+
+const KEEP: &str = "Who has this can read what is encrypted to it. Keep it as you keep a password.";
 
 /// Print an account's key: the public one, or with what opens the account a secret one
 ///
@@ -27,7 +29,6 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
     if arguments.secret || arguments.storage {
         let credential = world.asker.ask(NOW)?;
         let (address, storage) = (arguments.address.clone(), arguments.storage);
@@ -36,15 +37,14 @@ pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failur
         else {
             return Err(unexpected());
         };
-        out.write_all(secret.0.expose())?;
-        eprintln!("Who has this can read what is encrypted to it. Keep it as you keep a password.");
+        output::octets(secret.0.expose())?;
+        output::remark(KEEP);
         return Ok(());
     }
     let key = world.key(&arguments.address)?;
     let certificate = key.certificate.0.expose();
     match arguments.armor {
-        true => out.write_all(pgp::armored(certificate)?.as_bytes())?,
-        false => out.write_all(certificate)?,
+        true => output::text(&pgp::armored(certificate)?),
+        false => output::octets(certificate),
     }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `postseal key import`: an identity of the owner's own choosing.
 
 use super::super::asker::NOW;
+use super::super::output;
 use super::{Failure, World};
 use crate::base::secret::SecretBytes;
 use crate::host::files;
@@ -35,8 +36,7 @@ pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failur
     };
     let (address, key) = (arguments.address.clone(), Octets(octets));
     world.ask(&Request::KeyImport { address, credential, key, passphrase })?;
-    println!("done");
-    Ok(())
+    output::line("done")
 }
 
 impl World<'_> {

@@ -2,6 +2,7 @@
 
 use super::{Failure, World};
 use crate::cli::asker::{date, unexpected};
+use crate::cli::output;
 use crate::server::protocol::{Answer, LookupLine, Request};
 
 /// Search for the public key of an address of another domain, anew, and show each step
@@ -19,10 +20,9 @@ pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failur
     let request = Request::KeyLookup { address: arguments.address.clone() };
     let Answer::Lookup { lookup } = world.ask(&request)? else { return Err(unexpected()) };
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&lookup)?),
-        false => print!("{}", text(&lookup)),
+        true => output::json(&lookup),
+        false => output::text(&text(&lookup)),
     }
-    Ok(())
 }
 
 fn text(lookup: &LookupLine) -> String {

@@ -56,7 +56,7 @@ struct World<'a> {
 impl World<'_> {
     /// Asks the running server; a refusal is an error.
     fn ask(&self, request: &Request) -> Result<Answer, Failure> {
-        match asker::ask_server(&self.configuration.read()?, request)? {
+        match asker::ask_server(&self.configuration.read_to_ask()?, request)? {
             Answer::Failed { error } => Err(Failure(error)),
             answer => Ok(answer),
         }

@@ -1,6 +1,7 @@
 //! `postseal key publish`: whether an account's key is given to whoever asks for it.
 
 use super::{Failure, World};
+use crate::cli::output;
 use crate::server::protocol::Request;
 
 /// Give an account's public key to whoever asks for it by WKD, or to nobody
@@ -25,6 +26,5 @@ enum Switch {
 pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let address = arguments.address.clone();
     world.ask(&Request::KeyPublish { address, on: arguments.switch == Switch::On })?;
-    println!("done");
-    Ok(())
+    output::line("done")
 }

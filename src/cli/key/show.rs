@@ -2,6 +2,7 @@
 
 use super::{Failure, World};
 use crate::cli::asker::date;
+use crate::cli::output;
 use crate::server::protocol::{KeyLine, KeyPart};
 
 /// Show an account's public key: fingerprint, algorithms, expiry, and where others find it
@@ -18,10 +19,9 @@ pub(super) struct Arguments {
 pub(super) fn run(world: &World<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let key = world.key(&arguments.address)?;
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&key)?),
-        false => print!("{}", text(&key)),
+        true => output::json(&key),
+        false => output::text(&text(&key)),
     }
-    Ok(())
 }
 
 fn text(key: &KeyLine) -> String {

@@ -11,7 +11,7 @@
 
 mod site;
 
-use super::Failure;
+use super::{Failure, output};
 use crate::base::entropy::Entropy;
 use crate::base::secret::SecretBytes;
 use crate::config::parse;
@@ -22,6 +22,7 @@ use crate::vault::generate_passphrase;
 use serde::{Deserialize, Serialize};
 use site::{Ports, Site, make};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// Octets that `quickstart.json` may have.
 const FACTS_BYTES_MAX: u64 = 64 * 1024;
@@ -114,7 +115,7 @@ async fn serve(sites: Vec<Site>) -> Result<(), Failure> {
         servers.spawn(server.run());
     }
     all.reverse();
-    banner(&all);
+    output::text(&Zeroizing::new(banner(&all)))?;
     // The passwords stay on the disk; this process has no further use for them.
     drop(all);
     while let Some(ended) = servers.join_next().await {
@@ -124,7 +125,7 @@ async fn serve(sites: Vec<Site>) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<Facts, Failure> {
-    let text = zeroize::Zeroizing::new(files::read_text(path, FACTS_BYTES_MAX)?);
+    let text = Zeroizing::new(files::read_text(path, FACTS_BYTES_MAX)?);
     Ok(serde_json::from_str(&text)?)
 }
 
@@ -184,66 +185,69 @@ async fn add(
 
 /// What to try, each line ready to be pasted. Standard output, so that scripts can wait for
 /// `Ready`.
-fn banner(all: &[Facts]) {
-    let Some(first) = all.first() else { return };
+fn banner(all: &[Facts]) -> String {
+    let Some(first) = all.first() else { return String::new() };
     let dir = quoted(&first.dir);
-    println!("THIS IS A TEST SET-UP: its passwords are in {dir}/quickstart.json");
+    let mut out = format!("THIS IS A TEST SET-UP: its passwords are in {dir}/quickstart.json\n");
     for facts in all {
         let Facts { ports, address, .. } = facts;
-        println!("{} on {address}:", facts.domain);
+        out += &format!("{} on {address}:\n", facts.domain);
         for user in &facts.users {
-            println!("  {}  {}", user.address, user.password);
+            out += &format!("  {}  {}\n", user.address, user.password);
         }
-        println!(
+        out += &format!(
             "  SMTP {}, submission {} (STARTTLS) and {} (TLS), IMAP {} (STARTTLS) and {} (TLS), \
-             HTTPS {}",
+             HTTPS {}\n",
             ports.smtp, ports.submission, ports.submissions, ports.imap, ports.imaps, ports.https
         );
     }
-    println!("Ready");
-    match all {
+    out += "Ready\n";
+    out += &match all {
         [own, peer] => try_two(own, peer),
         _ => try_one(first),
-    }
+    };
+    out
 }
 
-fn try_one(facts: &Facts) {
+fn try_one(facts: &Facts) -> String {
     let Facts { dir, ca, ports, users, .. } = facts;
     let (dir, ca) = (quoted(dir), quoted(ca));
-    let [alice, bob, ..] = users.as_slice() else { return };
-    println!("\nSend one:");
-    println!(
-        "  printf 'From: {bob}\\r\\nTo: {alice}\\r\\nSubject: hello\\r\\n\\r\\nSealed on \
+    let [alice, bob, ..] = users.as_slice() else { return String::new() };
+    format!(
+        "\nSend one:\n\
+         \x20 printf 'From: {bob}\\r\\nTo: {to}\\r\\nSubject: hello\\r\\n\\r\\nSealed on \
          arrival.\\r\\n' | curl --url smtp://127.0.0.1:{port} --mail-from {bob} \
-         --mail-rcpt {alice} --upload-file -",
+         --mail-rcpt {to} --upload-file -\n\
+         Read one:\n  {read}\n\
+         Look at the disk, which has nothing of it:\n\
+         \x20 grep -rac 'Sealed on arrival' {dir}/data\n",
         port = ports.smtp,
         bob = bob.address,
-        alice = alice.address
-    );
-    println!("Read one:");
-    println!("  {}", reading(&ca, &facts.address, alice, ports));
-    println!("Look at the disk, which has nothing of it:");
-    println!("  grep -rac 'Sealed on arrival' {dir}/data");
+        to = alice.address,
+        read = reading(&ca, &facts.address, alice, ports)
+    )
 }
 
-fn try_two(own: &Facts, peer: &Facts) {
-    let ([alice, ..], [carol, ..]) = (own.users.as_slice(), peer.users.as_slice()) else { return };
+fn try_two(own: &Facts, peer: &Facts) -> String {
+    let ([alice, ..], [carol, ..]) = (own.users.as_slice(), peer.users.as_slice()) else {
+        return String::new();
+    };
     let ca = quoted(&own.ca);
-    println!("\nWrite to the other domain; its key is looked up there:");
-    println!(
-        "  printf 'From: {alice}\\r\\nTo: {carol}\\r\\nSubject: hello\\r\\n\\r\\nSealed all the \
+    format!(
+        "\nWrite to the other domain; its key is looked up there:\n\
+         \x20 printf 'From: {alice}\\r\\nTo: {carol}\\r\\nSubject: hello\\r\\n\\r\\nSealed all the \
          way.\\r\\n' | curl --cacert {ca} --user '{alice}:{password}' --url \
-         smtps://localhost:{port} --mail-from {alice} --mail-rcpt {carol} --upload-file -",
+         smtps://localhost:{port} --mail-from {alice} --mail-rcpt {carol} --upload-file -\n\
+         Read it there, opened because its sender is proved:\n  {read}\n\
+         See the key that it was sealed to, and how it was found:\n\
+         \x20 postseal key lookup --config {config} {carol}\n",
         port = own.ports.submissions,
-        alice = alice.address,
         password = alice.password,
+        read = reading(&ca, &peer.address, carol, &peer.ports),
+        config = quoted(&own.config),
+        alice = alice.address,
         carol = carol.address
-    );
-    println!("Read it there, opened because its sender is proved:");
-    println!("  {}", reading(&ca, &peer.address, carol, &peer.ports));
-    println!("See the key that it was sealed to, and how it was found:");
-    let config = quoted(&own.config);
-    println!("  postseal key lookup --config {config} {}", carol.address);
+    )
 }
 
 /// The command that shows a user's newest message.

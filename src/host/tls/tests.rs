@@ -1,7 +1,7 @@
 //! Handshakes in memory against rustls' own client.
 
 use super::*;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, UnixTime};
 use crate::host::clock::SystemClock;
 use crate::host::test_ca;
 use rustls::pki_types::ServerName;
@@ -173,6 +173,33 @@ async fn https_is_led_into_no_other_protocol() {
     assert!(shake(&web, offering(&[])).await.0.is_ok());
     assert!(shake(&web, offering(&[b"h2", b"http/1.1"])).await.0.is_ok());
     assert!(shake(&web, offering(&[b"imap"])).await.0.is_err());
+}
+
+#[test]
+fn what_others_hold_against_a_certificate_is_known() {
+    let site = Site::new("doubts");
+    // 2026-11-23: valid from 2026-01-01 to 2028-01-01.
+    let made = test_ca::make(&["localhost"], UnixTime(1_795_400_812)).unwrap();
+    std::fs::write(site.certificate(), made.certificate).unwrap();
+    std::fs::write(site.key(), made.key).unwrap();
+    let (from, end) = (UnixTime(1_767_225_600), UnixTime(1_830_297_600));
+    let fortnight = 14 * 86_400;
+    for (at, expected) in [
+        (from.0 - 1, vec![Doubt::Early(from)]),
+        (from.0, vec![]),
+        (end.0 - fortnight, vec![]),
+        (end.0 - fortnight + 1, vec![Doubt::NearEnd(end)]),
+        (end.0 + 1, vec![Doubt::Over(end)]),
+    ] {
+        let of_file = doubts(&site.certificate(), Some("localhost"), UnixTime(at)).unwrap();
+        assert_eq!(of_file, expected, "{at}");
+        assert_eq!(site.tls().look(Some("localhost"), UnixTime(at)).doubts, expected, "{at}");
+    }
+    let other = site.tls().look(Some("mail.example.org"), UnixTime(end.0 + 1));
+    assert_eq!(other.doubts, [Doubt::Over(end), Doubt::OtherName]);
+    assert!(site.tls().look(None, from).doubts.is_empty());
+    assert_ne!(other.digest, Site::new("doubts-other").tls().look(None, from).digest);
+    assert!(Doubt::Over(end).to_string().contains("Sat, 1 Jan 2028"), "{}", Doubt::Over(end));
 }
 
 #[test]

@@ -351,7 +351,7 @@ async fn what_is_missing_is_added_and_names_no_machine() {
 #[tokio::test(start_paused = true)]
 async fn only_users_reach_others_and_only_by_naming_them() {
     let (site, queue) = sending_with(|options| {
-        options.aliases = Aliases::parse("away: x@else.example\n", &options.local_domains).unwrap();
+        options.aliases = Aliases::read("away: x@else.example\n", &options.local_domains).unwrap();
     });
     let mut client = site.connect().await;
     for sender in ["<>", "<alice@ours.example>", "<x@else.example>"] {

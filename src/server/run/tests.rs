@@ -230,6 +230,79 @@ async fn a_reload_takes_what_it_can_and_names_what_must_wait() {
     assert!(log.contains("server.not-reloaded"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_fails_at_the_last_changes_nothing() {
+    let site = Site::new("whole");
+    site.configure("[outgoing]\nrelayhost = \"[before.example]\"\n");
+    let running = site.start().await;
+    let route = || running.shared.sending.transmitter.route("else.example");
+    assert_eq!(route().await.unwrap(), ["before.example"]);
+    site.configure("[outgoing]\nrelayhost = \"[after.example]\"\n");
+    let good = std::fs::read_to_string(site.file()).unwrap();
+    let bad = good.replace("destination = \"log\"", "destination = \"none/log\"");
+    std::fs::write(site.file(), bad).unwrap();
+    let failed = site.ask("{\"verb\":\"reload\"}").await;
+    assert!(failed["error"].as_str().unwrap().starts_with("log.destination: "), "{failed}");
+    assert_eq!(route().await.unwrap(), ["before.example"]);
+    std::fs::write(site.file(), good).unwrap();
+    assert_eq!(site.ask("{\"verb\":\"reload\"}").await["answer"], "done");
+    assert_eq!(route().await.unwrap(), ["after.example"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aliases_that_lead_to_nobody_are_named_at_start_reload_and_removal() {
+    let site = Site::new("aliases");
+    std::fs::write(site.0.join("aliases"), "a: alice\n# bob\nteam: alice, bob\n").unwrap();
+    let text = std::fs::read_to_string(site.file()).unwrap();
+    let more = "[mail]\naliases = \"aliases\"\npostmaster = \"alice@example.test\"\n";
+    std::fs::write(site.file(), text.replace("[mail]\n", more)).unwrap();
+    let running = site.start().await;
+    let logged = |what: &str, times: usize| {
+        let (log, what) = (site.0.join("log"), what.to_owned());
+        async move {
+            for _ in 0..500 {
+                if std::fs::read_to_string(&log).unwrap().matches(&what).count() == times {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            panic!("{what}: {}", std::fs::read_to_string(&log).unwrap());
+        }
+    };
+    logged("\"event\":\"smtp.alias-broken\",\"line\":3}", 1).await;
+    let removed = site.ask("{\"verb\":\"account-remove\",\"address\":\"alice\"}").await;
+    assert_eq!(removed["answer"], "removed", "{removed}");
+    assert_eq!(removed["aliases"], serde_json::json!([[1, "a"]]), "{removed}");
+    assert_eq!(removed["postmaster"], true, "{removed}");
+    assert_eq!(site.ask("{\"verb\":\"reload\"}").await["answer"], "done");
+    logged("smtp.alias-broken", 3).await;
+    logged("smtp.postmaster-broken", 1).await;
+    std::fs::write(site.0.join("aliases"), "a: b\nb: a\n").unwrap();
+    let failed = site.ask("{\"verb\":\"reload\"}").await;
+    assert!(failed["error"].as_str().unwrap().contains("aliases: line 1: a loop"), "{failed}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_hold_against_the_certificate_is_said_once() {
+    let site = Site::new("doubted");
+    let text = std::fs::read_to_string(site.file()).unwrap();
+    let text = text.replace("hostname = \"localhost\"", "hostname = \"mail.example.test\"");
+    std::fs::write(site.file(), text).unwrap();
+    let running = site.start().await;
+    for _ in 0..3 {
+        reload::doubted_certificates(&running.shared);
+    }
+    site.renew_certificate();
+    for _ in 0..2 {
+        assert_eq!(site.ask("{\"verb\":\"reload\"}").await["answer"], "done");
+    }
+    running.stop().await;
+    assert_eq!(site.log().matches("server.certificate-doubted").count(), 2, "{}", site.log());
+    assert_eq!(site.log().matches("\"why\":\"other-name\"").count(), 2);
+}
+
 /// What is found where programs look for alice's key.
 async fn look_up(site: &Site, address: SocketAddr) -> Fetched {
     let fetch = HttpsFetch::new(Some(&site.0.join("tls/ca.pem"))).unwrap();
