@@ -279,7 +279,7 @@ mod tests {
             let made = patterns(&pattern).unwrap();
             prop_assert_eq!(made.matches(&name), means(&name));
             let above = name.match_indices('/').map(|(end, _)| &name[..end]);
-            let longest = above.chain([&*name]).filter(|level| means(level)).last();
+            let longest = above.chain([&*name]).rfind(|level| means(level));
             prop_assert_eq!(made.level(&name), longest);
         }
     }
