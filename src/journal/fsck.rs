@@ -50,17 +50,23 @@ pub fn verify(
     let mut report = Report::default();
     let fresh = Names { journal: [0; 16], server: [0; 16], incarnation: 0 };
     let found = match open::find(&*disk, &Options::new(journal_key.clone()), fresh) {
-        Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(report),
+        Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+            if stopped_at.is_some() {
+                report.note(0, 0, None, What::Shortened);
+            }
+            return Ok(report);
+        }
         other => other?,
     };
     if found.stored == Stored::Damaged {
         report.note(0, 0, None, What::Identity);
     }
-    let Found { keys, names, opened, resolved, .. } = found;
+    let Found { keys, names, opened, resolved, stored, .. } = found;
     report.segments = opened.len() as u32;
     report.torn_bytes = resolved.cuts.iter().map(|cut| cut.bytes).sum();
     report.damage.extend_from_slice(&resolved.damage);
-    if stopped_at.is_some_and(|at| at.is_beyond(&names.journal, resolved.link.batch)) {
+    let is_gone = stored == Stored::Missing && opened.is_empty();
+    if stopped_at.is_some_and(|at| is_gone || at.is_beyond(&names.journal, resolved.link.batch)) {
         report.note(0, 0, None, What::Shortened);
     }
     let loaded = open::load(&resolved, None);

@@ -208,7 +208,8 @@ fn assemble(
     let stopped_at = options.stopped_at;
     let is_whole =
         stopped_at.is_some_and(|at| at.journal == position.journal && at.batch == position.batch);
-    if stopped_at.is_some_and(|at| at.is_beyond(&position.journal, position.batch)) {
+    let is_gone = found.stored == Stored::Missing && found.opened.is_empty();
+    if stopped_at.is_some_and(|at| is_gone || at.is_beyond(&position.journal, position.batch)) {
         recovery.damage.push(Damage::of_all(What::Shortened));
     }
     let believed = options.index.clone().filter(|(at, _)| resolved.clean && *at == position);

@@ -413,6 +413,29 @@ fn a_journal_that_was_shortened_after_a_clean_stop_is_noticed_and_loses_no_body(
     assert_eq!(journal.reader().body(at).unwrap(), [5; 300 << 10]);
 }
 
+#[test]
+fn a_journal_that_is_gone_as_a_whole_after_a_clean_stop_is_missed() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk);
+    one(&mut journal, vec![arrival(1, 1)]).unwrap();
+    let stopped_at = Some(journal.close().unwrap());
+    let shortened = [Damage::of_all(What::Shortened)];
+    for gone in [MemoryDisk::new(), {
+        for name in disk.list("journal").unwrap() {
+            let _ = disk.remove(&format!("journal/{name}"));
+        }
+        disk.clone()
+    }] {
+        let verify = |at| fsck::verify(Arc::new(gone.clone()), &key(), at).unwrap().damage;
+        assert_eq!(
+            (verify(stopped_at).as_slice(), verify(None).as_slice()),
+            (&shortened[..], &[][..])
+        );
+        let (_, recovery) = open_with(&gone, Options { stopped_at, ..Options::small(key()) });
+        assert_eq!(recovery.damage, shortened);
+    }
+}
+
 /// A small journal with everything in it, closed, and what its frames held.
 fn mixed() -> (MemoryDisk, Vec<(Address, Entry)>, Vec<Address>) {
     let disk = MemoryDisk::new();
