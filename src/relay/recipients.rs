@@ -140,15 +140,14 @@ fn names_server(address: &Address, options: &Options) -> bool {
 }
 
 fn is_postmaster(address: &Address, options: &Options) -> bool {
-    let reports = address.local().eq_ignore_ascii_case("mailer-daemon");
-    if reports && address.domain().eq_ignore_ascii_case(&options.hostname) {
-        return is_local(address, options);
-    }
     let base = match options.recipient_delimiter {
         Some(delimiter) => address.split_detail(delimiter).0,
         None => address.clone(),
     };
-    base.local().eq_ignore_ascii_case("postmaster") && is_local(address, options)
+    let sends_reports = address.local().eq_ignore_ascii_case("mailer-daemon")
+        && address.domain().eq_ignore_ascii_case(&options.hostname);
+    let is_named = base.local().eq_ignore_ascii_case("postmaster") || sends_reports;
+    is_named && is_local(address, options)
 }
 
 pub(super) fn is_local(address: &Address, options: &Options) -> bool {

@@ -387,6 +387,12 @@ async fn postmaster_is_always_taken() {
     }
     client.ask("RCPT TO:<mailer-daemon@ours.example>", "550 5.1.1").await;
 
+    // Where that name is a mail domain, reports come from an address of it.
+    let site = site_with(Options { hostname: "ours.example".into(), ..options() });
+    let mut client = site.connect().await;
+    client.begin(&["mailer-daemon@ours.example"]).await;
+    client.ask("RCPT TO:<mailer-daemon@also.example>", "550 5.1.1").await;
+
     let site = site_with(Options { postmaster: None, ..options() });
     let mut client = site.connect().await;
     client.ask("MAIL FROM:<>", "250").await;
