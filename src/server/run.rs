@@ -9,9 +9,7 @@
 use super::events::ServerEvent;
 use super::protocol::{Answer, Request};
 use super::{Server, Shared, accept, commands, explain, queue, reload};
-use crate::base::clock::Clock;
 use crate::config::convert;
-use crate::host::clock::SystemClock;
 use crate::host::control::{ControlPeer, ControlSocket};
 use crate::host::listen::{KINDS, Kind};
 use crate::host::notify::{State, notify};
@@ -82,8 +80,7 @@ impl Server {
         let mut care = tokio::time::interval(TICKET_CARE);
         let mut certificates = tokio::time::interval(CERTIFICATE_CARE);
         let mut expiries = tokio::time::interval(EXPIRY_CARE);
-        let clock = SystemClock::new();
-        let mut looked = clock.now();
+        let mut looked = self.shared.clock.now();
         let mut commands = JoinSet::new();
         loop {
             tokio::select! {
@@ -114,7 +111,7 @@ impl Server {
                 }
                 _ = expiries.tick() => {
                     let (mailboxes, since) = (self.shared.mailboxes.clone(), looked);
-                    looked = clock.now();
+                    looked = self.shared.clock.now();
                     commands.spawn(async move {
                         mailboxes.announce_expiries(since, looked).await;
                     });
